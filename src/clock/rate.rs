@@ -1,0 +1,1 @@
+//! Rate arithmetic of the operating systems.

@@ -1,0 +1,1 @@
+//! A clock made of numbers.

@@ -1,0 +1,23 @@
+//! dantetimesync makes a computer's system clock tick with a Dante audio network.
+//!
+//! The path of the data, one direction, one deciding thread:
+//!
+//! ```text
+//! wire ──► net ──► ptp ──► estimator ──► discipline ──► clock
+//! wire ──► net ──► ntp ──►                   │
+//!                                            └──► Snapshot ──► status, log
+//! ```
+//!
+//! [`controller::PtpController`] is the loop that carries values along it. `docs/ARCHITECTURE.md` has the rules.
+
+pub mod clock;
+pub mod config;
+pub mod controller;
+pub mod discipline;
+pub mod estimator;
+pub mod net;
+pub mod ntp;
+pub mod ptp;
+pub mod sim;
+pub mod snapshot;
+pub mod time;

@@ -1,0 +1,226 @@
+//! The network: what a backend must do, and the events it hands over.
+
+#[cfg(unix)]
+pub mod filter;
+pub mod interface;
+#[cfg(unix)]
+pub mod linux;
+
+use std::net::SocketAddrV4;
+
+use crate::clock::{StampFault, Timeline};
+use crate::time::{Raw, Span, Timestamp};
+pub use interface::Interface;
+
+/// PTP event messages (Sync, Delay_Req) arrive on this UDP port.
+pub const EVENT_PORT: u16 = 319;
+/// PTP general messages (Follow_Up, Delay_Resp, Management) arrive on this UDP port.
+pub const GENERAL_PORT: u16 = 320;
+
+/// The longest payload that is kept; longer datagrams are cut, which every message we use survives.
+pub const PAYLOAD_MAX: usize = 256;
+
+/// A moment on the raw timeline, how well it is known, and who took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The moment.
+    pub at: Timestamp<Raw>,
+    /// How far the moment can be off because of the conversion to the raw timeline.
+    pub uncertainty: Span,
+    /// Who took it.
+    pub source: StampSource,
+}
+
+/// Who took a stamp; from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StampSource {
+    /// The network card.
+    Hardware,
+    /// The kernel, when the card's interrupt was served.
+    Kernel,
+    /// This program, after it woke up.
+    User,
+}
+
+/// Which of the two PTP ports a datagram came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// 319: the messages whose time of arrival matters.
+    Event,
+    /// 320: the rest.
+    General,
+}
+
+/// The bytes of a datagram, without the heap.
+#[derive(Clone, Copy)]
+pub struct Payload {
+    length: usize,
+    bytes: [u8; PAYLOAD_MAX],
+}
+
+impl Payload {
+    /// Copies `bytes`, cut to [`PAYLOAD_MAX`].
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut payload = Self { length: bytes.len().min(PAYLOAD_MAX), bytes: [0; PAYLOAD_MAX] };
+        for (to, from) in payload.bytes.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        payload
+    }
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.length)
+    }
+}
+
+/// A datagram as it came from the wire.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram {
+    /// The operating system's number of the interface it came by.
+    pub interface: u32,
+    /// The port it came to.
+    pub port: Port,
+    /// Who sent it.
+    pub source: SocketAddrV4,
+    /// When it arrived, or why that is not known.
+    pub stamp: Result<Stamp, StampFault>,
+    /// What it said.
+    pub payload: Payload,
+}
+
+/// The receipt of a send: it can be redeemed once for the transmit stamp, never copied.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SendToken(u32);
+
+impl SendToken {
+    /// The receipt with this number; only a backend makes them.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+    /// The number that the transmit stamp will carry.
+    pub const fn number(&self) -> u32 {
+        self.0
+    }
+}
+
+/// What happened on the network.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A datagram arrived.
+    Datagram(Datagram),
+    /// The transmit stamp of an earlier send.
+    Transmitted {
+        /// The receipt of that send.
+        token: SendToken,
+        /// When it left.
+        stamp: Stamp,
+    },
+    /// Interfaces came, went, or changed their address; the sockets follow it already.
+    LinkChanged {
+        /// The interfaces that are listened on now.
+        listening: Vec<Interface>,
+    },
+}
+
+/// What the network has to say about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct NetworkCounters {
+    /// Datagrams read.
+    pub received: u64,
+    /// Datagrams that came without a kernel stamp.
+    pub without_stamp: u64,
+    /// PTPv2 datagrams seen by sampling what the socket filter keeps away.
+    pub ptp_v2: u64,
+}
+
+/// Something `poll` can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pollable(pub i32);
+
+/// The network on which the leader is heard, or one made of numbers.
+#[cfg_attr(test, mockall::automock)]
+pub trait PtpNetwork {
+    /// Waits until a datagram can be read here or on one of `others`, or until `timeout` has passed. This is
+    /// the only place where the program waits. Waking early is allowed.
+    ///
+    /// # Errors
+    /// When waiting is impossible; the controller logs it once and goes on.
+    fn wait(&mut self, timeout: Span, others: &[Pollable]) -> Result<(), NetworkError>;
+
+    /// The next event that does not need waiting, if any. Stamps are converted with `timeline`.
+    ///
+    /// # Errors
+    /// When a socket fails; the controller logs it once and goes on.
+    fn next_event(&mut self, timeline: &Timeline) -> Result<Option<NetworkEvent>, NetworkError>;
+
+    /// The interfaces that are listened on.
+    fn interfaces(&self) -> Vec<Interface>;
+
+    /// Looks at the interfaces again and joins the group anew: after silence, and on link changes.
+    ///
+    /// # Errors
+    /// When no interface can be used; the program goes on and tries again.
+    fn rejoin(&mut self) -> Result<(), NetworkError>;
+
+    /// What was counted below the level of datagrams.
+    fn counters(&self) -> NetworkCounters;
+}
+
+/// Why the network cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The interface that was asked for does not exist, or is down.
+    #[error("interface {name} {fault}; there {}", listed(.available))]
+    Interface {
+        /// The name asked for.
+        name: String,
+        /// What is wrong with it.
+        fault: &'static str,
+        /// What could be used instead.
+        available: Vec<String>,
+    },
+    /// No interface can be used at all.
+    #[error("no network interface is up with an IPv4 address: connect one to the Dante network")]
+    NoInterface,
+    /// A port is taken by a program that does not share it.
+    #[error("UDP port {port} is taken{}: stop that program, or make it share the port (SO_REUSEADDR)", held(.holder))]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// Name and pid of the program that holds it, where known.
+        holder: Option<String>,
+    },
+    /// A capability is missing.
+    #[error("no permission to {action}: the capability {capability} is missing")]
+    NotPermitted {
+        /// What was refused.
+        action: &'static str,
+        /// What would allow it.
+        capability: &'static str,
+    },
+    /// Another refusal of the operating system.
+    #[error("cannot {action}: {reason}")]
+    Os {
+        /// What was refused.
+        action: &'static str,
+        /// The operating system's words.
+        reason: String,
+    },
+}
+
+fn listed(available: &[String]) -> String {
+    match available {
+        [] => "is no other that could be used".to_owned(),
+        names => format!("are: {}", names.join(", ")),
+    }
+}
+
+fn held(holder: &Option<String>) -> String {
+    holder.as_ref().map(|name| format!(" by {name}")).unwrap_or_default()
+}

@@ -1,0 +1,87 @@
+//! NTP: the date. Bytes in `wire`, decisions in `client`, sockets in `source`.
+
+pub mod client;
+pub mod source;
+pub mod wire;
+
+use std::net::SocketAddrV4;
+
+use crate::clock::{StampFault, Timeline};
+use crate::net::{Payload, Pollable, Stamp};
+
+/// Which of the configured servers, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+pub struct ServerIndex(pub usize);
+
+/// What happened on the way to the NTP servers.
+#[derive(Debug)]
+pub enum NtpEvent {
+    /// A datagram from a server.
+    Response {
+        /// The server whose socket it came to.
+        server: ServerIndex,
+        /// Who sent it.
+        source: SocketAddrV4,
+        /// When it arrived, or why that is not known.
+        stamp: Result<Stamp, StampFault>,
+        /// What it said.
+        payload: Payload,
+    },
+    /// The kernel's transmit stamp of the last request to this server: better than the one `send` returned.
+    Transmitted {
+        /// The server.
+        server: ServerIndex,
+        /// When the request left.
+        stamp: Stamp,
+    },
+    /// Sending or receiving failed (port unreachable, no route, name not found).
+    Failed {
+        /// The server.
+        server: ServerIndex,
+        /// The operating system's or the resolver's words.
+        reason: String,
+    },
+}
+
+/// The way to the NTP servers, or one made of numbers. Never blocks.
+#[cfg_attr(test, mockall::automock)]
+pub trait NtpSource {
+    /// The sockets to wait for.
+    fn pollables(&self) -> Vec<Pollable>;
+
+    /// Sends a request. Returns when it left, as well as that is known now.
+    ///
+    /// # Errors
+    /// When the name is not resolved yet, or the operating system refuses; the caller tries again later.
+    fn send(&mut self, server: ServerIndex, request: &[u8], timeline: &Timeline) -> Result<Stamp, NtpError>;
+
+    /// The next event that does not need waiting, if any.
+    fn next_event(&mut self, timeline: &Timeline) -> Option<NtpEvent>;
+}
+
+/// Why an NTP server could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NtpError {
+    /// The name is still being looked up.
+    #[error("the address of {name} is still being looked up")]
+    Resolving {
+        /// The name.
+        name: String,
+    },
+    /// There is no such name, or no name server.
+    #[error("{name} has no address: {reason}")]
+    Unresolved {
+        /// The name.
+        name: String,
+        /// The resolver's words.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("cannot send to {name}: {reason}")]
+    Os {
+        /// The name or address.
+        name: String,
+        /// The operating system's words.
+        reason: String,
+    },
+}

@@ -1,0 +1,105 @@
+//! PTPv1: from datagrams to qualified samples of the elected leader.
+
+pub mod election;
+pub mod follower;
+pub mod wire;
+
+use crate::net::Stamp;
+use crate::time::{Leader, LeaderId, Timestamp};
+
+/// One qualified observation of the elected leader: a Sync and, where announced, the Follow_Up that paired.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SyncSample {
+    /// Who sent it.
+    pub leader: LeaderId,
+    /// Its sequence id.
+    pub sequence: u16,
+    /// When it left the leader.
+    pub sent: Timestamp<Leader>,
+    /// When it arrived here.
+    pub received: Stamp,
+}
+
+/// What became of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome {
+    /// It completed a sample of the elected leader.
+    Sample(SyncSample),
+    /// It was used, and more is needed.
+    Pending,
+    /// It was not used.
+    Dropped(DropReason),
+}
+
+/// Why a datagram was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// Shorter than its message needs.
+    Short,
+    /// PTP version 2: an AES67 or ST 2110 device.
+    VersionTwo,
+    /// Neither PTP version 1 nor 2.
+    UnknownVersion,
+    /// versionNetwork is not 1.
+    NetworkVersion,
+    /// Another subdomain.
+    Subdomain,
+    /// A control byte that does not exist, or that contradicts the message type.
+    Control,
+    /// An event message on the general port, or the other way round.
+    WrongPort,
+    /// Nanoseconds above 999 999 999.
+    BadTime,
+    /// A time before the epoch.
+    NegativeTime,
+    /// epochNumber is not 0.
+    Epoch,
+    /// A Delay_Req: another follower asking.
+    DelayRequest,
+    /// A Delay_Resp: another follower's answer.
+    DelayResponse,
+    /// A Management message.
+    Management,
+    /// A sequence id that was seen already, or an older one.
+    Duplicate,
+    /// A Follow_Up without a Sync.
+    NoSync,
+    /// A Sync whose Follow_Up never came.
+    NoFollowUp,
+    /// A Sync that arrived without a stamp.
+    NoStamp,
+    /// A Sync whose stamp lies around a foreign step of the clock.
+    StampStraddlesStep,
+    /// A Sync whose stamp is too old or from the future.
+    StampOutOfHistory,
+    /// A leader that says of itself that it must not lead (stratum 255).
+    NeverLeads,
+    /// From a leader that is not followed.
+    NotElected,
+    /// From an interface that is not followed.
+    OtherInterface,
+    /// More leaders than the table holds.
+    TableFull,
+}
+
+/// How many datagrams were not used, by reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(transparent)]
+pub struct DropCounts(std::collections::BTreeMap<DropReason, u64>);
+
+impl DropCounts {
+    /// Counts one more.
+    pub fn add(&mut self, reason: DropReason) {
+        let count = self.0.entry(reason).or_default();
+        *count = count.saturating_add(1);
+    }
+    /// How many were dropped for this reason.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0.get(&reason).copied().unwrap_or_default()
+    }
+    /// All reasons that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        self.0.iter().map(|(reason, count)| (*reason, *count))
+    }
+}

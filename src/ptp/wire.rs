@@ -1,0 +1,1 @@
+//! The bytes of PTPv1 (IEEE 1588-2002).
