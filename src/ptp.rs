@@ -2,8 +2,10 @@
 
 pub mod election;
 pub mod follower;
+mod pairing;
 pub mod wire;
 
+use crate::clock::StampFault;
 use crate::net::Stamp;
 use crate::time::{Leader, LeaderId, Timestamp};
 
@@ -81,6 +83,16 @@ pub enum DropReason {
     OtherInterface,
     /// More leaders than the table holds.
     TableFull,
+}
+
+impl From<StampFault> for DropReason {
+    fn from(fault: StampFault) -> Self {
+        match fault {
+            StampFault::Missing => Self::NoStamp,
+            StampFault::StraddlesStep => Self::StampStraddlesStep,
+            StampFault::OutOfHistory => Self::StampOutOfHistory,
+        }
+    }
 }
 
 /// How many datagrams were not used, by reason.
