@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn referenced_clocks_are_not_compared_by_variance() {
-        let referenced = |uuid, variance| with(uuid, |data| (data.stratum, data.variance) = (1, variance));
+        let referenced = |uuid, variance| with(uuid, |data| (data.stratum, data.variance) = (2, variance));
         leads(referenced(1, 20000), referenced(2, -20000));
     }
 

@@ -965,6 +965,36 @@ mod tests {
     }
 
     #[test]
+    fn a_still_better_newcomer_begins_its_own_probation() {
+        let (mut follower, leader) = (follower(), device(1));
+        let [better, best] = [3, 2].map(|uuid| Device { preferred: true, ..device(uuid) });
+        run(&mut follower, [&leader, &better], 0, 8_000);
+        run(&mut follower, [&leader, &better, &best], 8_000, 18_000);
+        assert_eq!(parent(&follower), Some(leader.id()));
+        run(&mut follower, [&leader, &better, &best], 18_000, 19_000);
+        assert_eq!(parent(&follower), Some(best.id()));
+    }
+
+    #[test]
+    fn nobody_is_on_probation_when_all_are_silent() {
+        let (mut follower, leader) = (follower(), device(1));
+        let newcomer = Device { preferred: true, ..device(2) };
+        run(&mut follower, [&leader, &newcomer], 0, 5_000);
+        assert!(follower.probation().is_some());
+        follower.handle_time(ms(9_000));
+        assert_eq!(follower.probation(), None);
+    }
+
+    #[test]
+    fn a_stamp_from_the_future_does_not_keep_a_leader_alive() {
+        let (mut follower, leader) = (follower(), device(1));
+        run(&mut follower, [&leader], 0, 1_000);
+        follower.handle_datagram(&leader.sync(4, ms(3_600_000)), ms(1_000));
+        follower.handle_datagram(&leader.follow_up(4, ms(1_000)), ms(1_000));
+        assert_eq!(follower.parent().unwrap().last_sample, ms(1_000));
+    }
+
+    #[test]
     fn the_first_choice_prefers_a_wired_interface() {
         let mut follower = follower();
         follower.set_interfaces(&[interface(2, false), interface(3, true)]);
