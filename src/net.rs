@@ -2,9 +2,13 @@
 
 #[cfg(unix)]
 pub mod filter;
+#[cfg(unix)]
+mod holder;
 pub mod interface;
 #[cfg(unix)]
 pub mod linux;
+#[cfg(unix)]
+pub(crate) mod socket;
 
 use std::net::SocketAddrV4;
 
@@ -111,6 +115,7 @@ impl SendToken {
 
 /// What happened on the network.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are datagrams, and those stay off the heap")]
 pub enum NetworkEvent {
     /// A datagram arrived.
     Datagram(Datagram),
@@ -135,23 +140,38 @@ pub struct NetworkCounters {
     pub received: u64,
     /// Datagrams that came without a kernel stamp.
     pub without_stamp: u64,
-    /// PTPv2 datagrams seen by sampling what the socket filter keeps away.
+    /// PTPv2 datagrams seen: where the socket filter works it lets through 1 in 64 of them.
     pub ptp_v2: u64,
 }
 
-/// Something `poll` can wait for.
+/// Something `poll` can wait for, and what it found there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pollable(pub i32);
+pub struct Pollable {
+    /// The file descriptor.
+    pub fd: i32,
+    /// A datagram can be read.
+    pub readable: bool,
+    /// An error or a transmit stamp can be read.
+    pub error: bool,
+}
+
+impl Pollable {
+    /// A descriptor of which nothing is known yet.
+    pub const fn new(fd: i32) -> Self {
+        Self { fd, readable: false, error: false }
+    }
+}
 
 /// The network on which the leader is heard, or one made of numbers.
 #[cfg_attr(test, mockall::automock)]
 pub trait PtpNetwork {
     /// Waits until a datagram can be read here or on one of `others`, or until `timeout` has passed. This is
-    /// the only place where the program waits. Waking early is allowed.
+    /// the only place where the program waits. Waking early is allowed. What was found at `others` is written
+    /// into them.
     ///
     /// # Errors
     /// When waiting is impossible; the controller logs it once and goes on.
-    fn wait(&mut self, timeout: Span, others: &[Pollable]) -> Result<(), NetworkError>;
+    fn wait(&mut self, timeout: Span, others: &mut [Pollable]) -> Result<(), NetworkError>;
 
     /// The next event that does not need waiting, if any. Stamps are converted with `timeline`.
     ///

@@ -15,6 +15,7 @@ pub struct ServerIndex(pub usize);
 
 /// What happened on the way to the NTP servers.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are datagrams, and those stay off the heap")]
 pub enum NtpEvent {
     /// A datagram from a server.
     Response {
@@ -48,6 +49,9 @@ pub enum NtpEvent {
 pub trait NtpSource {
     /// The sockets to wait for.
     fn pollables(&self) -> Vec<Pollable>;
+
+    /// Hears what the wait found at its sockets. Only what was found ready is read afterwards.
+    fn mark_ready(&mut self, ready: &[Pollable]);
 
     /// Sends a request. Returns when it left, as well as that is known now.
     ///

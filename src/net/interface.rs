@@ -1,5 +1,12 @@
 //! What is known of a network interface.
 
+#[cfg(unix)]
+mod linux;
+
+#[cfg(unix)]
+pub use linux::{exists, list};
+
+use std::fmt;
 use std::net::Ipv4Addr;
 
 /// A network interface that can hear multicast.
@@ -13,4 +20,11 @@ pub struct Interface {
     pub address: Ipv4Addr,
     /// Not a wireless one.
     pub wired: bool,
+}
+
+impl fmt::Display for Interface {
+    /// `eth0 (10.0.0.5)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.address)
+    }
 }

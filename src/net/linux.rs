@@ -1,1 +1,398 @@
-//! Linux sockets.
+//! The network as Linux has it: two sockets per interface, one `poll`.
+//!
+//! Nothing is ever sent. Per wake-up and announced socket there is exactly one read: what else waits there is
+//! announced again at once.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use super::interface::{self, Interface};
+use super::socket::{self, Received, STAMP_RECEIVE, UdpSocket};
+use super::{
+    Datagram, NetworkCounters, NetworkError, NetworkEvent, Pollable, Port, PtpNetwork, Stamp, StampSource,
+    filter, holder,
+};
+use crate::clock::linux::raw_clock;
+use crate::clock::{StampFault, Timeline};
+use crate::time::{Raw, Span, Timestamp};
+
+/// Interfaces that are listened on at most: each takes two sockets, and simulators have 20.
+const INTERFACES_MAX: usize = 8;
+/// How often the interfaces are compared with those listened on. There is no netlink socket, so this is how
+/// fast a replugged cable's new address is noticed.
+const LOOK_EVERY: Span = Span::from_secs(5);
+/// What the conversion of a kernel stamp to the raw timeline can cost: reading noise of the two clocks.
+const KERNEL_UNCERTAINTY: Span = Span::from_ns(100);
+/// How late this program's own stamps usually are: 50 µs, twice that for most (kernel-tests.md, section 3).
+const USER_UNCERTAINTY: Span = Span::from_us(100);
+/// Warnings that wait for the caller; one that nobody collects must not grow for ever.
+const WARNINGS_MAX: usize = 16;
+
+/// What to listen to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// The one interface to listen on; all usable ones if none is named.
+    pub interface: Option<String>,
+    /// UDP port of event messages; [`super::EVENT_PORT`] except in tests and demonstrations.
+    pub event_port: u16,
+    /// UDP port of general messages; [`super::GENERAL_PORT`] except in tests and demonstrations.
+    pub general_port: u16,
+    /// The multicast group of the subdomain.
+    pub group: Ipv4Addr,
+    /// Whether the loopback counts as an interface.
+    pub loopback: bool,
+    /// The subdomain that the socket filter lets through, NUL padded.
+    pub subdomain: [u8; 16],
+}
+
+/// The sockets of this computer.
+#[derive(Debug)]
+pub struct RealPtpNetwork {
+    options: NetworkOptions,
+    links: Vec<Link>,
+    /// The usable interfaces as they were when last looked at.
+    seen: Vec<Interface>,
+    next_look: Timestamp<Raw>,
+    /// The links differ from those that the caller knows.
+    changed: bool,
+    /// When the last wait ended: all that it announced had arrived by then.
+    woke_at: Timestamp<Raw>,
+    /// Kept between calls, so that waiting does not allocate.
+    fds: Vec<libc::pollfd>,
+    counters: NetworkCounters,
+    warnings: Vec<String>,
+}
+
+/// An interface and the sockets that listen on it.
+#[derive(Debug)]
+struct Link {
+    interface: Interface,
+    listeners: [Listener; 2],
+}
+
+#[derive(Debug)]
+struct Listener {
+    port: Port,
+    socket: UdpSocket,
+    /// The kernel was willing to stamp.
+    stamped: bool,
+    readable: bool,
+    error: bool,
+}
+
+impl RealPtpNetwork {
+    /// Opens the sockets and joins the group. What cannot be had but is not needed is told by
+    /// [`Self::take_warnings`].
+    ///
+    /// # Errors
+    /// When there is no usable interface, or none that can be listened on.
+    pub fn open(options: NetworkOptions) -> Result<Self, NetworkError> {
+        let now = raw_clock();
+        let mut network = Self {
+            options,
+            links: Vec::new(),
+            seen: Vec::new(),
+            next_look: now + LOOK_EVERY,
+            changed: false,
+            woke_at: now,
+            fds: Vec::new(),
+            counters: NetworkCounters::default(),
+            warnings: Vec::new(),
+        };
+        network.rejoin()?;
+        network.changed = false;
+        Ok(network)
+    }
+
+    /// The worst stamps that a socket will give.
+    pub fn stamps(&self) -> StampSource {
+        let stamped = self.links.iter().flat_map(|link| &link.listeners).all(|listener| listener.stamped);
+        if stamped { StampSource::Kernel } else { StampSource::User }
+    }
+
+    /// What the user should know since the last call: facilities that are missing, interfaces left out.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < WARNINGS_MAX && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The interfaces to listen on, the likeliest first.
+    fn usable(&self) -> Result<Vec<Interface>, NetworkError> {
+        let named = self.options.interface.as_deref();
+        let mut interfaces = interface::list(self.options.loopback || named.is_some())
+            .map_err(|error| os("list the network interfaces", &error))?;
+        match named {
+            Some(name) if !interfaces.iter().any(|interface| interface.name == name) => {
+                let exists = interface::exists(name);
+                Err(NetworkError::Interface {
+                    name: name.to_owned(),
+                    fault: if exists { "is down or has no IPv4 address" } else { "does not exist" },
+                    available: interfaces.iter().map(ToString::to_string).collect(),
+                })
+            }
+            Some(name) => {
+                interfaces.retain(|interface| interface.name == name);
+                Ok(interfaces)
+            }
+            None if interfaces.is_empty() => Err(NetworkError::NoInterface),
+            None => {
+                interfaces.sort_by_key(|interface| (!interface.wired, interface.index));
+                Ok(interfaces)
+            }
+        }
+    }
+
+    /// Makes the links fit `usable`: drops, opens, and joins the group anew where the interface has changed,
+    /// or everywhere with `all_anew`. Leaving it for a moment may cost a Sync, so not without need.
+    fn relink(&mut self, mut usable: Vec<Interface>, all_anew: bool) -> Result<(), NetworkError> {
+        self.seen.clone_from(&usable);
+        if usable.len() > INTERFACES_MAX {
+            let left_out: Vec<_> = usable.drain(INTERFACES_MAX..).map(|link| link.to_string()).collect();
+            self.warn(format!(
+                "more than {INTERFACES_MAX} network interfaces: not listening on {}; name the right one",
+                left_out.join(", ")
+            ));
+        }
+        let before = self.interfaces();
+        let mut kept = std::mem::take(&mut self.links);
+        let mut first_error = None;
+        for interface in usable {
+            let known = kept.iter().position(|link| link.is_on(&interface)).map(|at| kept.swap_remove(at));
+            let joined = match known {
+                Some(link) if link.interface == interface && !all_anew => Ok(link),
+                Some(link) => link.joined_anew(interface, self.options.group),
+                None => self.open_link(interface),
+            };
+            match joined {
+                Ok(link) => self.links.push(link),
+                Err(error) => {
+                    self.warn(error.to_string());
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        self.changed |= before != self.interfaces();
+        match first_error {
+            // Without these no interface works: a port is taken, or a permission missing, on all of them.
+            Some(error) if self.links.is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn open_link(&mut self, interface: Interface) -> Result<Link, NetworkError> {
+        let listeners =
+            [self.open_listener(&interface, Port::Event)?, self.open_listener(&interface, Port::General)?];
+        Ok(Link { interface, listeners })
+    }
+
+    fn open_listener(&mut self, interface: &Interface, port: Port) -> Result<Listener, NetworkError> {
+        let number = match port {
+            Port::Event => self.options.event_port,
+            Port::General => self.options.general_port,
+        };
+        let socket = UdpSocket::new().map_err(|error| os("open a socket", &error))?;
+        socket.share_port().map_err(|error| os("share a port", &error))?;
+        // Before the port is taken, so that nothing gets in that was not meant for this socket.
+        if let Err(error) = socket.attach_filter(&filter::program(port, self.options.subdomain)) {
+            self.warn(format!("no socket filter, a flood will cost more time: {error}"));
+        }
+        let own_groups = socket.only_own_groups();
+        socket.bind(number).map_err(|error| bind_error(&error, number))?;
+        // After the port is taken: simulators forget it otherwise.
+        let device = socket.bind_to_device(&interface.name);
+        // Either one keeps the interfaces apart.
+        if let (Err(device), Err(groups)) = (device, own_groups) {
+            let name = &interface.name;
+            self.warn(format!("datagrams of other interfaces may be heard on {name}: {device}; {groups}"));
+        }
+        let stamped = socket.stamp(STAMP_RECEIVE);
+        if let Err(error) = &stamped {
+            self.warn(format!("no stamps by the kernel, the lock will be 1000 times worse: {error}"));
+        }
+        socket.join(self.options.group, interface.index).map_err(|error| join_error(&error))?;
+        Ok(Listener { port, socket, stamped: stamped.is_ok(), readable: false, error: false })
+    }
+
+    /// Compares the interfaces with those known, when it is time to.
+    fn look(&mut self) {
+        if self.woke_at < self.next_look {
+            return;
+        }
+        self.next_look = self.woke_at + LOOK_EVERY;
+        let usable = self.usable();
+        let unchanged = match &usable {
+            Ok(usable) => *usable == self.seen,
+            Err(_) => self.seen.is_empty(),
+        };
+        if !unchanged && let Err(error) = self.follow(usable, false) {
+            self.warn(error.to_string());
+        }
+    }
+
+    fn follow(
+        &mut self,
+        usable: Result<Vec<Interface>, NetworkError>,
+        all_anew: bool,
+    ) -> Result<(), NetworkError> {
+        match usable {
+            Ok(usable) => self.relink(usable, all_anew),
+            Err(error) => self.relink(Vec::new(), all_anew).and(Err(error)),
+        }
+    }
+
+    /// Reads the next announced socket.
+    fn read_next(&mut self, timeline: &Timeline) -> Result<Option<Datagram>, NetworkError> {
+        for link in &mut self.links {
+            for listener in &mut link.listeners {
+                if std::mem::take(&mut listener.error)
+                    && let Some(error) = listener.socket.take_error()
+                {
+                    return Err(os("listen for PTP", &error));
+                }
+                if !std::mem::take(&mut listener.readable) {
+                    continue;
+                }
+                match listener.socket.receive() {
+                    Ok(received) => {
+                        self.counters.count(&received);
+                        return Ok(Some(Datagram {
+                            interface: link.interface.index,
+                            port: listener.port,
+                            source: received.source,
+                            stamp: convert(&received, listener.stamped, self.woke_at, timeline),
+                            payload: received.payload,
+                        }));
+                    }
+                    // Announced, and then dropped for its checksum.
+                    Err(error) if is_nothing(&error) => {}
+                    Err(error) => return Err(os("receive PTP", &error)),
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl PtpNetwork for RealPtpNetwork {
+    fn wait(&mut self, timeout: Span, others: &mut [Pollable]) -> Result<(), NetworkError> {
+        self.fds.clear();
+        let own = self.links.iter().flat_map(|link| &link.listeners).map(|listener| listener.socket.fd());
+        self.fds.extend(own.chain(others.iter().map(|other| other.fd)).map(socket::pollfd));
+        let result = socket::poll(&mut self.fds, timeout).map_err(|error| os("wait for the network", &error));
+        self.woke_at = raw_clock();
+        let mut fds = self.fds.iter();
+        for (listener, fd) in self.links.iter_mut().flat_map(|link| &mut link.listeners).zip(fds.by_ref()) {
+            listener.readable = socket::is_readable(fd);
+            listener.error = socket::has_error(fd);
+        }
+        for (other, fd) in others.iter_mut().zip(fds) {
+            other.readable = socket::is_readable(fd);
+            other.error = socket::has_error(fd);
+        }
+        result
+    }
+
+    fn next_event(&mut self, timeline: &Timeline) -> Result<Option<NetworkEvent>, NetworkError> {
+        self.look();
+        if std::mem::take(&mut self.changed) {
+            return Ok(Some(NetworkEvent::LinkChanged { listening: self.interfaces() }));
+        }
+        Ok(self.read_next(timeline)?.map(NetworkEvent::Datagram))
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        self.links.iter().map(|link| link.interface.clone()).collect()
+    }
+
+    fn rejoin(&mut self) -> Result<(), NetworkError> {
+        let usable = self.usable();
+        self.follow(usable, true)
+    }
+
+    fn counters(&self) -> NetworkCounters {
+        self.counters
+    }
+}
+
+impl Link {
+    /// A card that was replugged has the same name but another number, and its sockets are dead.
+    fn is_on(&self, interface: &Interface) -> bool {
+        self.interface.index == interface.index && self.interface.name == interface.name
+    }
+
+    /// The same link after a fresh report to the switches, with what has changed about the interface.
+    fn joined_anew(self, interface: Interface, group: Ipv4Addr) -> Result<Self, NetworkError> {
+        for listener in &self.listeners {
+            // It may have been lost already.
+            let _ = listener.socket.leave(group, interface.index);
+            listener.socket.join(group, interface.index).map_err(|error| join_error(&error))?;
+        }
+        Ok(Self { interface, ..self })
+    }
+}
+
+impl NetworkCounters {
+    fn count(&mut self, received: &Received) {
+        self.received = self.received.saturating_add(1);
+        if received.stamp.is_none() {
+            self.without_stamp = self.without_stamp.saturating_add(1);
+        }
+        // Version 1 starts with 00 01; version 2 has its number in the low half of the second byte.
+        if received.payload.as_slice().get(1).is_some_and(|version| version & 0x0f == 2) {
+            self.ptp_v2 = self.ptp_v2.saturating_add(1);
+        }
+    }
+}
+
+/// Moves the kernel's stamp onto the raw timeline. Where the kernel stamps, a datagram without one has none:
+/// one odd stamp would do more harm than a missing one. `read_at` is when the program knew of the datagram.
+pub(crate) fn convert(
+    received: &Received,
+    stamped: bool,
+    read_at: Timestamp<Raw>,
+    timeline: &Timeline,
+) -> Result<Stamp, StampFault> {
+    match received.stamp {
+        Some(stamp) => {
+            let at = timeline.raw_of(stamp, raw_clock())?;
+            Ok(Stamp { at, uncertainty: KERNEL_UNCERTAINTY, source: StampSource::Kernel })
+        }
+        None if stamped => Err(StampFault::Missing),
+        None => Ok(Stamp { at: read_at, uncertainty: USER_UNCERTAINTY, source: StampSource::User }),
+    }
+}
+
+/// An error that says only: nothing there.
+pub(crate) fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn bind_error(error: &io::Error, port: u16) -> NetworkError {
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => {
+            NetworkError::PortTaken { port, holder: holder::of_port(Path::new("/proc"), port) }
+        }
+        Some(libc::EACCES | libc::EPERM) => NetworkError::NotPermitted {
+            action: "listen on the PTP ports",
+            capability: "CAP_NET_BIND_SERVICE",
+        },
+        _ => os("listen on the PTP ports", error),
+    }
+}
+
+fn join_error(error: &io::Error) -> NetworkError {
+    os("join the PTP multicast group", error)
+}
+
+fn os(action: &'static str, error: &io::Error) -> NetworkError {
+    NetworkError::Os { action, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;
