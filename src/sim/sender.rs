@@ -1,0 +1,414 @@
+//! Who sends on the PTP group: leaders with their clocks, and strangers.
+
+#![allow(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    reason = "a simulator writes its own messages at fixed offsets, with values that it made"
+)]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::random::Random;
+use super::scenario::{LeaderPlan, StrangerKind, StrangerPlan, ns_of_s};
+use crate::net::{Payload, Port};
+use crate::time::LeaderId;
+
+/// A message that leaves a sender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outgoing {
+    /// When it leaves, in true time.
+    pub(super) at: i64,
+    pub(super) port: Port,
+    pub(super) source: SocketAddrV4,
+    pub(super) payload: Payload,
+}
+
+/// A leader's clock as a function of true time, over all its lives (a reboot begins another one).
+#[derive(Debug, Clone)]
+pub(super) struct LeaderClock {
+    lives: Vec<Life>,
+}
+
+#[derive(Debug, Clone)]
+struct Life {
+    /// True time at which the life begins; the first one is as old as the world.
+    from: i64,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    from: i64,
+    reading: i64,
+    rate: f64,
+}
+
+impl Piece {
+    fn at(&self, t: i64) -> i64 {
+        let elapsed = t - self.from;
+        elapsed + self.reading + (self.rate * elapsed as f64).round() as i64
+    }
+}
+
+impl LeaderClock {
+    fn new(plan: &LeaderPlan, start: i64) -> Self {
+        let mut lives = vec![Life::new(plan, start, start, ns_of_s(plan.uptime_s))];
+        if let Some(reboot) = plan.reboot {
+            lives.push(Life::new(plan, start, start + ns_of_s(reboot.at_s + reboot.down_s), 0));
+        }
+        Self { lives }
+    }
+
+    /// Which life is lived at true time `t`.
+    pub(super) fn life_at(&self, t: i64) -> usize {
+        self.lives.iter().rposition(|life| life.from <= t).unwrap_or_default()
+    }
+
+    /// The reading at true time `t` of the clock of this life, which goes on for ever.
+    pub(super) fn at(&self, life: usize, t: i64) -> i64 {
+        self.lives[life].piece(t).at(t)
+    }
+
+    /// The rate at true time `t` against true time, as a plain ratio.
+    pub(super) fn rate(&self, life: usize, t: i64) -> f64 {
+        self.lives[life].piece(t).rate
+    }
+}
+
+impl Life {
+    fn new(plan: &LeaderPlan, start: i64, from: i64, reading: i64) -> Self {
+        let mut ppm = plan.rate_ppm;
+        let mut pieces = vec![Piece { from, reading, rate: ppm * 1e-6 }];
+        for step in &plan.rate_step {
+            ppm += step.ppm;
+            let at = (start + ns_of_s(step.at_s)).max(from);
+            let reading = pieces[pieces.len() - 1].at(at);
+            pieces.push(Piece { from: at, reading, rate: ppm * 1e-6 });
+        }
+        Self { from, pieces }
+    }
+
+    fn piece(&self, t: i64) -> &Piece {
+        let index = self.pieces.iter().rposition(|piece| piece.from <= t).unwrap_or_default();
+        &self.pieces[index]
+    }
+}
+
+/// A leader: a clock, and the habit of telling it.
+#[derive(Debug)]
+pub(super) struct Leader {
+    plan: LeaderPlan,
+    pub(super) clock: LeaderClock,
+    start: i64,
+    /// The first Sync of the first life, after which they come in the interval's rhythm.
+    first: i64,
+    ticks: i64,
+    life: usize,
+    sequence: u16,
+    random: Random,
+}
+
+impl Leader {
+    /// The leader with this number, in a world that starts at true time `start`.
+    pub(super) fn new(plan: LeaderPlan, seed: u64, index: usize, start: i64) -> Self {
+        let mut random = Random::stream(seed, &format!("leader {index}"));
+        let phase = random.uniform() * plan.interval_s;
+        let first = start + ns_of_s(plan.start_s + phase);
+        let sequence = random.bits() as u16;
+        let clock = LeaderClock::new(&plan, start);
+        Self { plan, clock, start, first, ticks: 0, life: 0, sequence, random }
+    }
+
+    /// The identity in its messages.
+    pub(super) fn id(&self) -> LeaderId {
+        LeaderId::V1 {
+            technology: 1,
+            uuid: self.plan.uuid,
+            port: self.plan.port,
+            subdomain: padded(&self.plan.subdomain),
+        }
+    }
+
+    /// The length of time between two Syncs, in ns.
+    pub(super) fn interval(&self) -> i64 {
+        ns_of_s(self.plan.interval_s)
+    }
+
+    /// When the next Sync is due, in true time; the rhythm goes on while the leader is silent.
+    pub(super) fn next_tick(&self) -> i64 {
+        self.first + self.ticks * self.interval()
+    }
+
+    /// What is sent at this tick: a Sync and its Follow_Up, or nothing.
+    pub(super) fn tick(&mut self) -> Option<[Outgoing; 2]> {
+        let tick = self.next_tick();
+        self.ticks += 1;
+        let jitter = self.random.gaussian(self.plan.interval_jitter_us * 1e3) as i64;
+        // As measured on a Dante leader: the Follow_Up leaves 53 to 103 µs after the Sync, and the Sync's own
+        // stamp is early by 58 to 65 µs.
+        let follow_up_after = self.random.between(60e3, 100e3) as i64;
+        let early = self.random.between(58e3, 65e3) as i64;
+        let elapsed = tick - self.start;
+        if self.is_quiet(elapsed) {
+            return None;
+        }
+        let at = (tick + jitter).max(self.start);
+        let life = self.clock.life_at(at);
+        self.sequence = if life == self.life { self.sequence.wrapping_add(1) } else { 0 };
+        self.life = life;
+        let sent = self.clock.at(life, at);
+        Some([
+            Outgoing {
+                at,
+                port: Port::Event,
+                source: self.source(EVENT_SOURCE),
+                payload: self.sync(sent - early),
+            },
+            Outgoing {
+                at: at + follow_up_after,
+                port: Port::General,
+                source: self.source(GENERAL_SOURCE),
+                payload: self.follow_up(sent),
+            },
+        ])
+    }
+
+    fn is_quiet(&self, elapsed: i64) -> bool {
+        let stopped = self.plan.stop_s.is_some_and(|stop| elapsed >= ns_of_s(stop));
+        let rebooting = self.plan.reboot.is_some_and(|reboot| {
+            (ns_of_s(reboot.at_s)..ns_of_s(reboot.at_s + reboot.down_s)).contains(&elapsed)
+        });
+        stopped || rebooting || self.plan.silent.iter().any(|window| window.holds(elapsed))
+    }
+
+    fn source(&self, port: u16) -> SocketAddrV4 {
+        let [.., a, b] = self.plan.uuid;
+        SocketAddrV4::new(Ipv4Addr::new(10, 77, a, b), port)
+    }
+
+    fn sync(&self, origin: i64) -> Payload {
+        Payload::new(&sync_bytes(&SyncFields {
+            uuid: self.plan.uuid,
+            port: self.plan.port,
+            subdomain: padded(&self.plan.subdomain),
+            sequence: self.sequence,
+            origin,
+            stratum: self.plan.stratum,
+            variance: self.plan.variance,
+            preferred: self.plan.preferred,
+            log_interval: self.plan.interval_s.log2().round() as i8,
+        }))
+    }
+
+    fn follow_up(&self, origin: i64) -> Payload {
+        let mut bytes = [0; 52];
+        let subdomain = padded(&self.plan.subdomain);
+        header(&mut bytes, self.plan.uuid, self.plan.port, subdomain, self.sequence);
+        (bytes[20], bytes[32]) = (2, 2);
+        // Two reserved octets that Dante fills with 02 00.
+        bytes[40] = 2;
+        bytes[42..44].copy_from_slice(&self.sequence.to_be_bytes());
+        time(&mut bytes[44..52], origin);
+        Payload::new(&bytes)
+    }
+}
+
+/// Dante sends from ephemeral ports.
+const EVENT_SOURCE: u16 = 49_155;
+const GENERAL_SOURCE: u16 = 49_156;
+
+/// Somebody who is not a leader.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    plan: StrangerPlan,
+    next: i64,
+    sequence: u16,
+    random: Random,
+}
+
+impl Stranger {
+    /// The stranger with this number, in a world that starts at true time `start`.
+    pub(super) fn new(plan: StrangerPlan, seed: u64, index: usize, start: i64) -> Self {
+        let mut random = Random::stream(seed, &format!("stranger {index}"));
+        let next = start + ns_of_s(random.uniform() / plan.per_s);
+        Self { plan, next, sequence: 0, random }
+    }
+
+    /// When it sends next, in true time.
+    pub(super) fn next_tick(&self) -> i64 {
+        self.next
+    }
+
+    /// What it sends now.
+    pub(super) fn tick(&mut self) -> Outgoing {
+        let at = self.next;
+        self.next += ns_of_s(1.0 / self.plan.per_s);
+        self.sequence = self.sequence.wrapping_add(1);
+        let bits = self.random.bits().to_be_bytes();
+        let payload = match self.plan.kind {
+            StrangerKind::PtpV2 => self.ptp_v2(at),
+            StrangerKind::Forger => Payload::new(&sync_bytes(&SyncFields {
+                uuid: [2, bits[0], bits[1], bits[2], bits[3], bits[4]],
+                port: 1,
+                subdomain: padded("_DFLT"),
+                sequence: self.sequence,
+                origin: at % 1_000_000_000_000,
+                stratum: 1,
+                variance: -4_000,
+                preferred: true,
+                log_interval: -1,
+            })),
+        };
+        let source = SocketAddrV4::new(Ipv4Addr::new(10, 77, 9, 9), EVENT_SOURCE);
+        Outgoing { at, port: Port::Event, source, payload }
+    }
+
+    /// A PTPv2 Sync of 44 octets.
+    fn ptp_v2(&self, at: i64) -> Payload {
+        let mut bytes = [0; 44];
+        bytes[1] = 2;
+        bytes[3] = 44;
+        bytes[6] = 2;
+        bytes[20..28].copy_from_slice(&[0x02, 0x1d, 0xc1, 0xff, 0xfe, 0, 0, 9]);
+        bytes[29] = 1;
+        bytes[30..32].copy_from_slice(&self.sequence.to_be_bytes());
+        time(&mut bytes[36..44], at % 1_000_000_000_000);
+        Payload::new(&bytes)
+    }
+}
+
+struct SyncFields {
+    uuid: [u8; 6],
+    port: u16,
+    subdomain: [u8; 16],
+    sequence: u16,
+    origin: i64,
+    stratum: u8,
+    variance: i16,
+    preferred: bool,
+    log_interval: i8,
+}
+
+/// A Sync as Dante sends it (IEEE 1588-2002): every value in the octets that a decoder expects it in.
+fn sync_bytes(fields: &SyncFields) -> [u8; 124] {
+    let mut bytes = [0; 124];
+    header(&mut bytes, fields.uuid, fields.port, fields.subdomain, fields.sequence);
+    bytes[20] = 1;
+    time(&mut bytes[40..48], fields.origin);
+    bytes[53] = 1;
+    bytes[54..60].copy_from_slice(&fields.uuid);
+    bytes[62..64].copy_from_slice(&fields.sequence.to_be_bytes());
+    bytes[67] = fields.stratum;
+    bytes[68..72].copy_from_slice(b"DFLT");
+    bytes[74..76].copy_from_slice(&fields.variance.to_be_bytes());
+    bytes[77] = u8::from(fields.preferred);
+    bytes[79] = 1;
+    bytes[82..84].copy_from_slice(&i16::from(fields.log_interval).to_be_bytes());
+    bytes[86..88].copy_from_slice(&fields.variance.to_be_bytes());
+    bytes[95] = fields.stratum;
+    bytes[96..100].copy_from_slice(b"DFLT");
+    bytes[101] = 1;
+    bytes[102..108].copy_from_slice(&fields.uuid);
+    bytes
+}
+
+fn header(bytes: &mut [u8], uuid: [u8; 6], port: u16, subdomain: [u8; 16], sequence: u16) {
+    bytes[1] = 1;
+    bytes[3] = 1;
+    bytes[4..20].copy_from_slice(&subdomain);
+    bytes[21] = 1;
+    bytes[22..28].copy_from_slice(&uuid);
+    bytes[28..30].copy_from_slice(&port.to_be_bytes());
+    bytes[30..32].copy_from_slice(&sequence.to_be_bytes());
+    // PTP_BOUNDARY_CLOCK and PTP_ASSIST: what every Dante leader sets on both messages.
+    bytes[35] = 0x0c;
+}
+
+fn time(bytes: &mut [u8], ns: i64) {
+    let ns = ns.max(0);
+    bytes[..4].copy_from_slice(&((ns / 1_000_000_000) as u32).to_be_bytes());
+    bytes[4..8].copy_from_slice(&((ns % 1_000_000_000) as u32).to_be_bytes());
+}
+
+fn padded(subdomain: &str) -> [u8; 16] {
+    let mut octets = [0; 16];
+    octets.iter_mut().zip(subdomain.bytes()).for_each(|(to, from)| *to = from);
+    octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{RateStep, Reboot, Window};
+    use super::*;
+
+    const START: i64 = 1_000_000_000_000_000_000;
+    const SECOND: i64 = 1_000_000_000;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: String = text.split_whitespace().collect();
+        (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn messages_are_dantes_octet_by_octet() {
+        // Vectors V2 and V3, which were checked against Wireshark's dissector.
+        let plan = LeaderPlan { uuid: [2, 0, 0x5e, 0x10, 0, 1], ..LeaderPlan::default() };
+        let mut leader = Leader::new(plan, 1, 0, START);
+        leader.sequence = 0xffff;
+        let sync = hex("00010001 5f44464c 54000000 00000000 00000000 01010200 5e100001 0001ffff
+             0000000c 00000000 000002bb 0ca875bc 00000000 00010200 5e100001 0000ffff
+             00000079 44464c54 0000f060 00010001 0000fffe 0000f060 00000000 00000079
+             44464c54 00010200 5e100001 00000000 00000000 00000000 00000000");
+        assert_eq!(leader.sync(699_212_366_780).as_slice(), sync);
+        let follow_up = hex("00010001 5f44464c 54000000 00000000 00000000 02010200 5e100001 0001ffff
+             0200000c 00000000 0000ffff 000002bb 0ca95f92");
+        assert_eq!(leader.follow_up(699_212_426_642).as_slice(), follow_up);
+    }
+
+    #[test]
+    fn a_leader_tells_its_time_at_the_moment_of_sending() {
+        let plan = LeaderPlan { rate_ppm: 10.0, ..LeaderPlan::default() };
+        let mut leader = Leader::new(plan, 1, 0, START);
+        for _ in 0..1_000 {
+            let [sync, follow_up] = leader.tick().unwrap();
+            let bytes = follow_up.payload.as_slice();
+            let part = |at: usize| i64::from(u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()));
+            let elapsed = sync.at - START;
+            let expected = 86_400 * SECOND + elapsed + elapsed / 100_000;
+            assert!((part(44) * SECOND + part(48) - expected).abs() <= 1);
+            assert!((53_000..=103_000).contains(&(follow_up.at - sync.at)));
+        }
+    }
+
+    #[test]
+    fn a_rate_step_bends_the_clock_without_a_jump() {
+        let rate_step = vec![RateStep { at_s: 100.0, ppm: 25.0 }];
+        let clock =
+            LeaderClock::new(&LeaderPlan { rate_step, uptime_s: 0.0, ..LeaderPlan::default() }, START);
+        assert_eq!(clock.at(0, START + 100 * SECOND), 100 * SECOND);
+        assert_eq!(clock.at(0, START + 200 * SECOND), 200 * SECOND + 2_500_000);
+        assert_eq!((clock.rate(0, START), clock.rate(0, START + 100 * SECOND)), (0.0, 25e-6));
+    }
+
+    #[test]
+    fn a_reboot_restarts_time_and_sequence() {
+        let reboot = Some(Reboot { at_s: 10.0, down_s: 4.0 });
+        let mut leader = Leader::new(LeaderPlan { reboot, ..LeaderPlan::default() }, 1, 0, START);
+        let heard: Vec<_> = (0..80).filter_map(|_| leader.tick()).collect();
+        assert_eq!(heard.len(), 64);
+        let first = heard.iter().find(|[sync, _]| sync.at > START + 12 * SECOND).unwrap();
+        assert_eq!(first[0].payload.as_slice()[30..32], [0, 0]);
+        assert!(first[1].payload.as_slice()[44..48] == [0; 4]);
+        assert_eq!(leader.clock.life_at(START + 13 * SECOND), 0);
+        assert_eq!(leader.clock.at(1, START + 15 * SECOND), SECOND);
+    }
+
+    #[test]
+    fn a_silent_leader_keeps_its_rhythm_and_its_time() {
+        let silent = vec![Window { from_s: 1.0, until_s: 2.0 }];
+        let mut leader = Leader::new(LeaderPlan { silent, ..LeaderPlan::default() }, 1, 0, START);
+        let ticks: Vec<_> = (0..12).map(|_| leader.tick().is_some()).collect();
+        assert_eq!(ticks.iter().filter(|heard| !**heard).count(), 4);
+        assert!(!ticks[4] && ticks[11]);
+    }
+}

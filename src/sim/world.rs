@@ -1,0 +1,566 @@
+//! The world: true time, a queue of what is to happen, and the clocks that follow from both.
+
+#![allow(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    reason = "a simulator's own small numbers: indices of its own lists, noise of some nanoseconds"
+)]
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::SocketAddrV4;
+use std::rc::Rc;
+
+use super::oscillator::{Oscillator, Steered};
+use super::random::Random;
+use super::scenario::{ReaderPlan, Scenario, ns_of_s};
+use super::sender::{Leader, LeaderClock, Outgoing, Stranger};
+use super::server::{Fate, Server};
+use crate::net::{Payload, Port};
+use crate::time::LeaderId;
+
+/// True time at the start: a moment in 2026, in ns since 1970.
+const START_NS: i64 = 1_780_000_000_000_000_000;
+
+/// The raw clock at the start: the computer has run for a while.
+const RAW_START_NS: i64 = 5_000_000_000_000;
+
+/// A wait takes this long at least: two system calls. It also keeps a follower that never waits from standing
+/// still in time.
+const WAIT_COST_NS: i64 = 5_000;
+
+/// A world that its backends share.
+pub(super) type SharedWorld = Rc<RefCell<World>>;
+
+/// Everything outside the follower.
+#[derive(Debug)]
+pub(super) struct World {
+    scenario: Scenario,
+    now: i64,
+    oscillator: Oscillator,
+    system: Steered,
+    queue: BinaryHeap<Reverse<Queued>>,
+    /// Numbers the queued events, so that those of one moment keep their order.
+    queued: u64,
+    leaders: Vec<Leader>,
+    strangers: Vec<Stranger>,
+    servers: Vec<Server>,
+    path_random: Random,
+    read_random: Random,
+    wake_random: Random,
+    send_random: Random,
+    /// The two sockets of PTP, and one of NTP.
+    pub(super) event: Socket<Received>,
+    pub(super) general: Socket<Received>,
+    pub(super) ntp: Socket<NtpArrival>,
+    wake_due: bool,
+    woken: bool,
+    /// True time at which a Follow_Up of each leader last arrived.
+    heard: Vec<Option<i64>>,
+    marks: Vec<Mark>,
+    pub(super) record: Record,
+}
+
+/// What was done to the world.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// Commands that changed the clock.
+    pub(super) commands: u64,
+    /// Steps that were commanded: true time and size, in ns.
+    pub(super) steps: Vec<(i64, i64)>,
+    /// Requests to NTP servers.
+    pub(super) ntp_requests: u64,
+    /// Datagrams for which a socket had no room.
+    pub(super) overflowed: u64,
+    /// Datagrams that came to the two PTP sockets.
+    pub(super) arrived: u64,
+}
+
+/// The clocks at a whole second of true time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    /// True time, in ns.
+    pub(super) at: i64,
+    /// The system clock, in ns.
+    pub(super) system: i64,
+    /// The system clock's rate against true time, as a plain ratio.
+    pub(super) rate: f64,
+}
+
+/// A socket's buffer; a wake-up lets one datagram of each be read, as the real backend does.
+#[derive(Debug)]
+pub(super) struct Socket<T> {
+    waiting: VecDeque<T>,
+    capacity: usize,
+    readable: bool,
+}
+
+impl<T> Socket<T> {
+    fn new(capacity: usize) -> Self {
+        Self { waiting: VecDeque::new(), capacity, readable: false }
+    }
+
+    /// Takes the next one, if this wake-up's turn is not used up.
+    pub(super) fn read(&mut self) -> Option<T> {
+        if std::mem::take(&mut self.readable) { self.waiting.pop_front() } else { None }
+    }
+
+    fn offer(&mut self, item: T) -> bool {
+        let room = self.waiting.len() < self.capacity;
+        if room {
+            self.waiting.push_back(item);
+        }
+        room
+    }
+
+    fn mark_readable(&mut self) {
+        self.readable = !self.waiting.is_empty();
+    }
+}
+
+/// A datagram in a PTP socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received {
+    pub(super) port: Port,
+    pub(super) source: SocketAddrV4,
+    /// The kernel's stamp: the system clock at the arrival.
+    pub(super) stamp: i64,
+    pub(super) payload: Payload,
+}
+
+/// Something that comes to the socket of an NTP server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NtpArrival {
+    pub(super) server: usize,
+    /// The kernel's stamp: the system clock at that moment.
+    pub(super) stamp: i64,
+    pub(super) what: NtpWhat,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NtpWhat {
+    Sent,
+    Refused,
+    Answer(Payload),
+}
+
+#[derive(Debug)]
+struct Queued {
+    at: i64,
+    number: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    LeaderTick(usize),
+    StrangerTick(usize),
+    /// A message arrives; the number is its leader's, if it has one.
+    Arrival(Outgoing, Option<usize>),
+    Ntp(usize, NtpWhat),
+    Wake,
+    Foreign(usize),
+    Mark,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for Queued {}
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl World {
+    /// The world of a scenario, at its start.
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let leaders = scenario.leader.iter().enumerate();
+        let strangers = scenario.stranger.iter().enumerate();
+        let servers = scenario.ntp.iter().enumerate();
+        let capacity = scenario.reader.socket_datagrams;
+        let mut world = Self {
+            scenario: scenario.clone(),
+            now: START_NS,
+            oscillator: Oscillator::new(scenario.oscillator.clone(), seed, START_NS, RAW_START_NS),
+            system: Steered::new(RAW_START_NS, START_NS + ns_of_s(scenario.clock.start_offset_ms / 1e3)),
+            queue: BinaryHeap::new(),
+            queued: 0,
+            leaders: leaders.map(|(index, plan)| Leader::new(plan.clone(), seed, index, START_NS)).collect(),
+            strangers: strangers.map(|(index, plan)| Stranger::new(*plan, seed, index, START_NS)).collect(),
+            servers: servers.map(|(index, plan)| Server::new(plan.clone(), seed, index, START_NS)).collect(),
+            path_random: Random::stream(seed, "path"),
+            read_random: Random::stream(seed, "clock reading"),
+            wake_random: Random::stream(seed, "wake-up"),
+            send_random: Random::stream(seed, "ntp sending"),
+            event: Socket::new(capacity),
+            general: Socket::new(capacity),
+            ntp: Socket::new(capacity),
+            wake_due: false,
+            woken: false,
+            heard: vec![None; scenario.leader.len()],
+            marks: Vec::new(),
+            record: Record::default(),
+        };
+        world.queue_the_first_events();
+        world
+    }
+
+    fn queue_the_first_events(&mut self) {
+        for index in 0..self.leaders.len() {
+            self.put(self.leaders[index].next_tick(), What::LeaderTick(index));
+        }
+        for index in 0..self.strangers.len() {
+            self.put(self.strangers[index].next_tick(), What::StrangerTick(index));
+        }
+        for index in 0..self.scenario.foreign.len() {
+            self.put(START_NS + ns_of_s(self.scenario.foreign[index].at_s), What::Foreign(index));
+        }
+        self.put(START_NS + 1_000_000_000, What::Mark);
+    }
+
+    /// True time, in ns since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// True time since the start, in ns.
+    pub(super) fn elapsed(&self, at: i64) -> i64 {
+        at - START_NS
+    }
+
+    /// Whether the scenario is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.now >= START_NS + ns_of_s(self.scenario.duration_s)
+    }
+
+    /// The scenario this world was made from.
+    pub(super) fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// The raw clock, now.
+    pub(super) fn raw(&self) -> i64 {
+        self.oscillator.raw_at(self.now)
+    }
+
+    /// The system clock, now.
+    pub(super) fn system(&self) -> i64 {
+        self.system.at(self.raw())
+    }
+
+    /// The noise of one reading of the clocks, in ns, within three standard deviations.
+    pub(super) fn read_noise(&mut self) -> i64 {
+        let sd = self.scenario.clock.read_noise_ns;
+        self.read_random.gaussian(sd).clamp(-3.0 * sd, 3.0 * sd) as i64
+    }
+
+    /// The system clock's rate against the raw clock, as a plain ratio.
+    pub(super) fn system_rate(&self) -> f64 {
+        self.system.rate()
+    }
+
+    /// A command: the system clock runs at this rate against the raw clock from now on.
+    pub(super) fn set_system_rate(&mut self, rate: f64) {
+        self.record.commands += 1;
+        self.system.set_rate(self.oscillator.raw_at(self.now), rate);
+    }
+
+    /// A command: the system clock jumps by `by` ns.
+    pub(super) fn step_system(&mut self, by: i64) {
+        self.record.commands += 1;
+        self.record.steps.push((self.now, by));
+        self.system.step(self.oscillator.raw_at(self.now), by);
+    }
+
+    /// A request leaves for an NTP server, a few µs from now.
+    pub(super) fn ask_server(&mut self, server: usize, request: &[u8]) {
+        self.record.ntp_requests += 1;
+        let left = self.now + 3_000 + self.send_random.exponential(3_000.0) as i64;
+        self.put(left, What::Ntp(server, NtpWhat::Sent));
+        match self.servers[server].ask(left, request) {
+            Fate::Lost => {}
+            Fate::Refused(at) => self.put(at, What::Ntp(server, NtpWhat::Refused)),
+            Fate::Answered(at, payload) => self.put(at, What::Ntp(server, NtpWhat::Answer(payload))),
+        }
+    }
+
+    /// Number and clock of the leader with this identity.
+    pub(super) fn leader(&self, id: LeaderId) -> Option<(usize, &LeaderClock)> {
+        let index = self.leaders.iter().position(|leader| leader.id() == id)?;
+        Some((index, &self.leaders[index].clock))
+    }
+
+    /// The Sync interval of a leader, in ns.
+    pub(super) fn leader_interval(&self, index: usize) -> i64 {
+        self.leaders[index].interval()
+    }
+
+    /// True time since a Follow_Up of this leader last arrived, in ns, as of `at`.
+    pub(super) fn leader_age(&self, index: usize, at: i64) -> Option<i64> {
+        self.heard[index].map(|heard| at - heard)
+    }
+
+    /// The seconds that have passed since the last call.
+    pub(super) fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
+    }
+
+    /// Lets time pass until a datagram can be read, or the raw clock has gone on by `timeout` ns, or the
+    /// scenario is over; and a little further, as no program wakes up at once.
+    pub(super) fn wait(&mut self, timeout: i64) {
+        self.woken = false;
+        // Longer than any scenario, and far from overflowing.
+        let deadline = self.raw() + timeout.clamp(0, i64::MAX / 4);
+        self.pass_until(self.now + WAIT_COST_NS);
+        if !self.has_something_to_read() && self.sleep_until(deadline) {
+            let lateness = wake_up(&self.scenario.reader, &mut self.wake_random);
+            self.pass_until(self.now + lateness);
+        }
+        self.event.mark_readable();
+        self.general.mark_readable();
+        self.ntp.mark_readable();
+    }
+
+    /// Lets `span` ns pass, awake.
+    pub(super) fn idle(&mut self, span: i64) {
+        self.pass_until(self.now + span);
+    }
+
+    /// Lets time pass until the raw clock reads `deadline` (then the answer is true) or a datagram wakes us.
+    fn sleep_until(&mut self, deadline: i64) -> bool {
+        while !self.woken && !self.is_over() {
+            let next = self.next_change();
+            if self.oscillator.raw_at(next) >= deadline {
+                let at = self.oscillator.time_of(deadline).unwrap_or(next);
+                self.now = at.max(self.now);
+                return true;
+            }
+            self.pass_until(next);
+        }
+        false
+    }
+
+    /// Lets true time pass until `until`; everything due by then happens.
+    fn pass_until(&mut self, until: i64) {
+        loop {
+            let next = self.next_change();
+            if next > until {
+                break;
+            }
+            self.now = self.now.max(next);
+            if next == self.oscillator.until() {
+                self.oscillator.next_segment();
+            } else if let Some(Reverse(event)) = self.queue.pop() {
+                self.happen(event.what);
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// True time of whatever happens next; never beyond the oscillator's segment.
+    fn next_change(&self) -> i64 {
+        let segment = self.oscillator.until();
+        self.queue.peek().map_or(segment, |Reverse(event)| event.at.min(segment))
+    }
+
+    fn put(&mut self, at: i64, what: What) {
+        self.queued += 1;
+        self.queue.push(Reverse(Queued { at: at.max(self.now), number: self.queued, what }));
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::LeaderTick(index) => {
+                if let Some(messages) = self.leaders[index].tick() {
+                    messages.into_iter().for_each(|message| self.deliver(message, Some(index)));
+                }
+                self.put(self.leaders[index].next_tick(), What::LeaderTick(index));
+            }
+            What::StrangerTick(index) => {
+                let message = self.strangers[index].tick();
+                self.deliver(message, None);
+                self.put(self.strangers[index].next_tick(), What::StrangerTick(index));
+            }
+            What::Arrival(message, leader) => self.arrive(message, leader),
+            What::Ntp(server, what) => {
+                let stamp = self.system();
+                self.ntp.offer(NtpArrival { server, stamp, what });
+                self.schedule_wake();
+            }
+            What::Wake => {
+                self.wake_due = false;
+                self.woken = self.has_something_to_read();
+            }
+            What::Foreign(index) => self.foreign_hand(index),
+            What::Mark => {
+                let rate = (1.0 + self.oscillator.rate()) * (1.0 + self.system.rate()) - 1.0;
+                self.marks.push(Mark { at: self.now, system: self.system(), rate });
+                self.put(self.now + 1_000_000_000, What::Mark);
+            }
+        }
+    }
+
+    fn deliver(&mut self, message: Outgoing, leader: Option<usize>) {
+        let elapsed = self.elapsed(message.at);
+        for delay in self.scenario.path.deliver(elapsed, &mut self.path_random).into_iter().flatten() {
+            self.put(message.at + delay, What::Arrival(message, leader));
+        }
+    }
+
+    fn arrive(&mut self, message: Outgoing, leader: Option<usize>) {
+        let stamp = self.system();
+        let Outgoing { port, source, payload, .. } = message;
+        let received = Received { port, source, stamp, payload };
+        let taken = match port {
+            Port::Event => self.event.offer(received),
+            Port::General => self.general.offer(received),
+        };
+        self.record.arrived += 1;
+        self.record.overflowed += u64::from(!taken);
+        if let (Port::General, Some(index)) = (port, leader) {
+            self.heard[index] = Some(self.now);
+        }
+        self.schedule_wake();
+    }
+
+    fn schedule_wake(&mut self) {
+        if !std::mem::replace(&mut self.wake_due, true) {
+            let lateness = wake_up(&self.scenario.reader, &mut self.wake_random);
+            self.put(self.now + lateness, What::Wake);
+        }
+    }
+
+    fn has_something_to_read(&self) -> bool {
+        let ptp = !self.event.waiting.is_empty() || !self.general.waiting.is_empty();
+        ptp || !self.ntp.waiting.is_empty()
+    }
+
+    /// Somebody else's hand: no command of ours.
+    fn foreign_hand(&mut self, index: usize) {
+        let plan = self.scenario.foreign[index];
+        let raw = self.raw();
+        self.system.step(raw, ns_of_s(plan.step_ms / 1e3));
+        self.system.set_rate(raw, self.system.rate() + plan.slew_ppm * 1e-6);
+    }
+}
+
+/// How late the program runs after it could, in ns.
+fn wake_up(plan: &ReaderPlan, random: &mut Random) -> i64 {
+    let usual = plan.wake_us * 1e3 + random.exponential(plan.wake_noise_us * 1e3);
+    let stalled = random.chance(plan.stall_probability);
+    let stall = random.exponential(plan.stall_ms * 1e6);
+    (usual + if stalled { stall } else { 0.0 }) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads everything that comes in `seconds`, as (true time, message).
+    fn listen(world: &mut World, seconds: i64) -> Vec<(i64, Received)> {
+        let until = world.now() + seconds * 1_000_000_000;
+        let mut heard = Vec::new();
+        while world.now() < until {
+            world.wait(1_000_000_000);
+            let (event, general) = (world.event.read(), world.general.read());
+            let now = world.now();
+            heard.extend(event.into_iter().chain(general).map(|message| (now, message)));
+        }
+        heard
+    }
+
+    fn transcript(seed: u64) -> String {
+        let mut world = World::new(&Scenario::default(), seed);
+        let heard = listen(&mut world, 60);
+        heard.iter().map(|(at, m)| format!("{at} {} {:x?}\n", m.stamp, m.payload.as_slice())).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        assert_eq!(transcript(5), transcript(5));
+        assert_ne!(transcript(5), transcript(6));
+    }
+
+    #[test]
+    fn a_leader_is_heard_at_its_rhythm_and_stamped_at_the_arrival() {
+        let mut world = World::new(&Scenario::default(), 1);
+        let heard = listen(&mut world, 100);
+        assert!((798..=800).contains(&heard.len()), "{}", heard.len());
+        // The clock is 20 ms ahead and gains 23 ppm: stamped before it is read, and not long before.
+        for (at, message) in heard {
+            let late = at - (message.stamp - 20_000_000);
+            assert!((-3_000_000..100_000_000).contains(&late), "{late}");
+        }
+    }
+
+    #[test]
+    fn the_system_clock_moves_only_by_commands() {
+        let mut world = World::new(&Scenario::default(), 1);
+        listen(&mut world, 1);
+        let ahead = |world: &World| world.system() - world.raw();
+        let before = ahead(&world);
+        listen(&mut world, 50);
+        assert_eq!(ahead(&world), before);
+        world.set_system_rate(-10e-6);
+        world.step_system(-7_000);
+        let raw = world.raw();
+        listen(&mut world, 50);
+        let expected = before - 7_000 - (world.raw() - raw) / 100_000;
+        assert!((ahead(&world) - expected).abs() <= 1);
+        assert_eq!((world.record.commands, world.record.steps.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_foreign_hand_moves_the_clock_without_a_command() {
+        let text = "[[foreign]]\nat_s = 10.0\nstep_ms = 1000.0\n[[foreign]]\nat_s = 20.0\nslew_ppm = 50.0";
+        let mut world = World::new(&Scenario::from_toml(text).unwrap(), 1);
+        let start = world.system() - world.raw();
+        listen(&mut world, 15);
+        assert_eq!(world.system() - world.raw() - start, 1_000_000_000);
+        listen(&mut world, 15);
+        let slewed = world.system() - world.raw() - start - 1_000_000_000;
+        assert!((490_000..520_000).contains(&slewed), "{slewed}");
+        assert_eq!(world.record.commands, 0);
+    }
+
+    #[test]
+    fn a_socket_that_is_not_read_overflows() {
+        let mut world = World::new(&Scenario::default(), 1);
+        while world.elapsed(world.now()) < 100_000_000_000 {
+            world.wait(1_000_000_000);
+            world.pass_until(world.now() + 1_000_000_000);
+        }
+        assert_eq!(world.event.waiting.len(), 277);
+        let waiting = world.event.waiting.len() + world.general.waiting.len();
+        assert_eq!(world.record.overflowed, world.record.arrived - waiting as u64);
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_of_raw_time() {
+        let mut world = World::new(&Scenario::from_toml("leader = []\nntp = []").unwrap(), 1);
+        for timeout in [0, 1_000, 700_000_000, 3_000_000_000] {
+            let before = world.raw();
+            world.wait(timeout);
+            let late = world.raw() - before - timeout;
+            assert!((0..100_000_000).contains(&late), "{timeout}: {late}");
+        }
+    }
+
+    #[test]
+    fn a_wait_without_end_ends_with_the_world() {
+        let mut world = World::new(&Scenario::from_toml("leader = []\nduration_s = 30").unwrap(), 1);
+        world.wait(i64::MAX);
+        assert!(world.is_over());
+        assert_eq!(world.take_marks().len(), 30);
+    }
+}
