@@ -16,6 +16,7 @@ mod backend;
 mod oracle;
 mod oscillator;
 mod path;
+mod plan;
 mod random;
 mod report;
 mod scenario;

@@ -14,7 +14,8 @@
 
 use std::collections::BTreeMap;
 
-use super::scenario::{DisturbancePlan, Scenario, ns_of_s};
+use super::plan::ns_of_s;
+use super::scenario::{DisturbancePlan, Scenario};
 use super::world::{Mark, World};
 use crate::snapshot::{BoundedRate, BoundedTime, Snapshot, State};
 use crate::time::{LeaderId, TimescaleId, Timestamp};
@@ -338,7 +339,7 @@ impl<'a> Judge<'a> {
     fn false_lock_s(&self) -> f64 {
         let excused = |second: &Second| {
             let mut plans = self.scenario.disturbance.iter();
-            plans.any(|plan| second.t_s > plan.at_s && second.t_s <= plan.at_s + plan.allow_s)
+            plans.any(|plan| second.t_s >= plan.at_s && second.t_s <= plan.at_s + plan.allow_s)
         };
         let is_false = |(second, phase): &(&Second, &f64)| {
             let wrong =
@@ -423,7 +424,7 @@ fn next_after(plans: &[DisturbancePlan], at: f64) -> f64 {
 
 fn recovers(scenario: &Scenario, t_s: f64) -> bool {
     let mut plans = scenario.disturbance.iter();
-    plans.any(|plan| t_s > plan.at_s && t_s <= plan.at_s + plan.recover_s)
+    plans.any(|plan| t_s >= plan.at_s && t_s <= plan.at_s + plan.recover_s)
 }
 
 fn is_steady(scenario: &Scenario, t_s: f64) -> bool {

@@ -7,8 +7,8 @@
 
 use std::f64::consts::TAU;
 
+use super::plan::{OscillatorPlan, ns_of_s};
 use super::random::Random;
-use super::scenario::{OscillatorPlan, ns_of_s};
 
 /// The rate is constant within a segment this long, in ns. Shorter ones cost time and change nothing: the
 /// walk of the base world moves by 1.5 ppb in one.
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_step_of_its_rate_holds_from_its_moment_on() {
-        let step = vec![super::super::scenario::RateStep { at_s: 500.0, ppm: 3.0 }];
+        let step = vec![super::super::plan::RateStep { at_s: 500.0, ppm: 3.0 }];
         let gain = gain_over_ns(OscillatorPlan { step, ..plan() }, 1_000_000_000_000);
         assert!((gain - 24_500_000).abs() <= 1, "{gain}");
     }

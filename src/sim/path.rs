@@ -2,8 +2,8 @@
 
 #![allow(clippy::as_conversions, reason = "delays of microseconds become whole nanoseconds")]
 
+use super::plan::{NoiseLaw, NtpPlan, PathPlan, ns_of_s, ns_of_us};
 use super::random::Random;
-use super::scenario::{NoiseLaw, NtpPlan, PathPlan, ns_of_s, ns_of_us};
 
 /// The delays of one direction, at one time.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ impl NtpPlan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scenario::PathChange;
+    use super::super::plan::PathChange;
     use super::*;
 
     fn delays(plan: &PathPlan, elapsed: i64) -> Vec<i64> {

@@ -8,8 +8,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use super::plan::{LeaderPlan, StrangerKind, StrangerPlan, ns_of_s};
 use super::random::Random;
-use super::scenario::{LeaderPlan, StrangerKind, StrangerPlan, ns_of_s};
 use crate::net::{Payload, Port};
 use crate::time::LeaderId;
 
@@ -205,8 +205,6 @@ impl Leader {
         let subdomain = padded(&self.plan.subdomain);
         header(&mut bytes, self.plan.uuid, self.plan.port, subdomain, self.sequence);
         (bytes[20], bytes[32]) = (2, 2);
-        // Two reserved octets that Dante fills with 02 00.
-        bytes[40] = 2;
         bytes[42..44].copy_from_slice(&self.sequence.to_be_bytes());
         time(&mut bytes[44..52], origin);
         Payload::new(&bytes)
@@ -338,7 +336,7 @@ fn padded(subdomain: &str) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scenario::{RateStep, Reboot, Window};
+    use super::super::plan::{RateStep, Reboot, Window};
     use super::*;
 
     const START: i64 = 1_000_000_000_000_000_000;
@@ -387,7 +385,8 @@ mod tests {
             LeaderClock::new(&LeaderPlan { rate_step, uptime_s: 0.0, ..LeaderPlan::default() }, START);
         assert_eq!(clock.at(0, START + 100 * SECOND), 100 * SECOND);
         assert_eq!(clock.at(0, START + 200 * SECOND), 200 * SECOND + 2_500_000);
-        assert_eq!((clock.rate(0, START), clock.rate(0, START + 100 * SECOND)), (0.0, 25e-6));
+        assert_eq!(clock.rate(0, START + 99 * SECOND), 0.0);
+        assert!((clock.rate(0, START + 100 * SECOND) - 25e-6).abs() < 1e-15);
     }
 
     #[test]

@@ -6,8 +6,8 @@
     reason = "a simulator writes its own messages at fixed offsets, with values that it made"
 )]
 
+use super::plan::{NtpPlan, ns_of_s};
 use super::random::Random;
-use super::scenario::{NtpPlan, ns_of_s};
 use crate::net::Payload;
 
 /// A server and the way to it and back.
@@ -20,6 +20,7 @@ pub(super) struct Server {
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::large_enum_variant, reason = "lives for one call")]
 pub(super) enum Fate {
     /// Nothing ever comes back.
     Lost,
@@ -91,7 +92,7 @@ fn ntp_time(ns: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scenario::{OffsetStep, Window};
+    use super::super::plan::{OffsetStep, Window};
     use super::*;
 
     const START: i64 = 1_780_000_000_000_000_000;

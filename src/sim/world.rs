@@ -13,8 +13,9 @@ use std::net::SocketAddrV4;
 use std::rc::Rc;
 
 use super::oscillator::{Oscillator, Steered};
+use super::plan::{ReaderPlan, ns_of_s};
 use super::random::Random;
-use super::scenario::{ReaderPlan, Scenario, ns_of_s};
+use super::scenario::Scenario;
 use super::sender::{Leader, LeaderClock, Outgoing, Stranger};
 use super::server::{Fate, Server};
 use crate::net::{Payload, Port};
@@ -46,7 +47,8 @@ pub(super) struct World {
     leaders: Vec<Leader>,
     strangers: Vec<Stranger>,
     servers: Vec<Server>,
-    path_random: Random,
+    /// The noise of the path, for each leader and each stranger on its own.
+    path_random: [Vec<Random>; 2],
     read_random: Random,
     wake_random: Random,
     send_random: Random,
@@ -139,6 +141,7 @@ pub(super) struct NtpArrival {
 }
 
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::large_enum_variant, reason = "a queue holds few of them, and copying is simple")]
 pub(super) enum NtpWhat {
     Sent,
     Refused,
@@ -198,7 +201,8 @@ impl World {
             leaders: leaders.map(|(index, plan)| Leader::new(plan.clone(), seed, index, START_NS)).collect(),
             strangers: strangers.map(|(index, plan)| Stranger::new(*plan, seed, index, START_NS)).collect(),
             servers: servers.map(|(index, plan)| Server::new(plan.clone(), seed, index, START_NS)).collect(),
-            path_random: Random::stream(seed, "path"),
+            path_random: [("leader", scenario.leader.len()), ("stranger", scenario.stranger.len())]
+                .map(|(kind, count)| path_streams(seed, kind, count)),
             read_random: Random::stream(seed, "clock reading"),
             wake_random: Random::stream(seed, "wake-up"),
             send_random: Random::stream(seed, "ntp sending"),
@@ -382,13 +386,13 @@ impl World {
         match what {
             What::LeaderTick(index) => {
                 if let Some(messages) = self.leaders[index].tick() {
-                    messages.into_iter().for_each(|message| self.deliver(message, Some(index)));
+                    messages.into_iter().for_each(|message| self.deliver(message, LEADER, index));
                 }
                 self.put(self.leaders[index].next_tick(), What::LeaderTick(index));
             }
             What::StrangerTick(index) => {
                 let message = self.strangers[index].tick();
-                self.deliver(message, None);
+                self.deliver(message, STRANGER, index);
                 self.put(self.strangers[index].next_tick(), What::StrangerTick(index));
             }
             What::Arrival(message, leader) => self.arrive(message, leader),
@@ -410,9 +414,11 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, message: Outgoing, leader: Option<usize>) {
+    fn deliver(&mut self, message: Outgoing, kind: usize, index: usize) {
         let elapsed = self.elapsed(message.at);
-        for delay in self.scenario.path.deliver(elapsed, &mut self.path_random).into_iter().flatten() {
+        let random = &mut self.path_random[kind][index];
+        let leader = (kind == LEADER).then_some(index);
+        for delay in self.scenario.path.deliver(elapsed, random).into_iter().flatten() {
             self.put(message.at + delay, What::Arrival(message, leader));
         }
     }
@@ -454,6 +460,14 @@ impl World {
     }
 }
 
+/// The two kinds of senders, as places in [`World::path_random`].
+const LEADER: usize = 0;
+const STRANGER: usize = 1;
+
+fn path_streams(seed: u64, kind: &str, count: usize) -> Vec<Random> {
+    (0..count).map(|index| Random::stream(seed, &format!("path of {kind} {index}"))).collect()
+}
+
 /// How late the program runs after it could, in ns.
 fn wake_up(plan: &ReaderPlan, random: &mut Random) -> i64 {
     let usual = plan.wake_us * 1e3 + random.exponential(plan.wake_noise_us * 1e3);
@@ -492,10 +506,21 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_does_not_shift_the_noise_of_the_leader() {
+        let stamps = |text| {
+            let mut world = World::new(&Scenario::from_toml(text).unwrap(), 1);
+            let mut heard = listen(&mut world, 20);
+            heard.retain(|(_, message)| message.payload.as_slice()[1] == 1);
+            heard.iter().take(150).map(|(_, message)| message.stamp).collect::<Vec<_>>()
+        };
+        assert_eq!(stamps(""), stamps("[[stranger]]\nkind = 'ptp_v2'\nper_s = 8.0"));
+    }
+
+    #[test]
     fn a_leader_is_heard_at_its_rhythm_and_stamped_at_the_arrival() {
         let mut world = World::new(&Scenario::default(), 1);
         let heard = listen(&mut world, 100);
-        assert!((798..=800).contains(&heard.len()), "{}", heard.len());
+        assert!((798..=802).contains(&heard.len()), "{}", heard.len());
         // The clock is 20 ms ahead and gains 23 ppm: stamped before it is read, and not long before.
         for (at, message) in heard {
             let late = at - (message.stamp - 20_000_000);
@@ -558,7 +583,10 @@ mod tests {
 
     #[test]
     fn a_wait_without_end_ends_with_the_world() {
-        let mut world = World::new(&Scenario::from_toml("leader = []\nduration_s = 30").unwrap(), 1);
+        let mut world = World::new(
+            &Scenario::from_toml("leader = []\nduration_s = 30.0\nsteady_from_s = 0.0").unwrap(),
+            1,
+        );
         world.wait(i64::MAX);
         assert!(world.is_over());
         assert_eq!(world.take_marks().len(), 30);
