@@ -309,7 +309,7 @@ impl<'a> Judge<'a> {
             backward: late_steps().filter(|(_, by)| *by < 0).count() as f64,
             false_lock_s: self.false_lock_s(),
             demote_per_day: self.demotions() as f64 * 24.0 / hours,
-            bound_ok: offset.ok.min(rate.ok).min(utc.ok),
+            bound_ok: least_share(offset.ok, rate.ok, utc.ok),
             bound_ok_offset: offset.ok,
             bound_ok_rate: rate.ok,
             bound_ok_utc: utc.ok,
@@ -477,6 +477,11 @@ impl Honesty {
     }
 }
 
+/// Offset and rate must be printed; UTC may be unknown.
+fn least_share(offset: f64, rate: f64, utc: f64) -> f64 {
+    if offset.is_nan() || rate.is_nan() { f64::NAN } else { offset.min(rate).min(utc) }
+}
+
 fn rms(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value * value, count + 1.0));
     f64::sqrt(sum / count)
@@ -497,4 +502,16 @@ fn spread(values: impl Iterator<Item = f64>) -> f64 {
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_that_is_never_printed_is_no_bound_that_holds() {
+        assert_eq!(least_share(0.9, 1.0, f64::NAN), 0.9);
+        assert!(least_share(f64::NAN, 1.0, 1.0).is_nan());
+        assert!(least_share(1.0, f64::NAN, 1.0).is_nan());
+    }
 }
