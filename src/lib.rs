@@ -15,9 +15,12 @@ pub mod config;
 pub mod controller;
 pub mod discipline;
 pub mod estimator;
+#[cfg(target_os = "linux")]
+pub mod leader;
 pub mod net;
 pub mod ntp;
 pub mod ptp;
+pub mod replay;
 pub mod sim;
 pub mod snapshot;
 pub mod time;
