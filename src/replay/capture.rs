@@ -583,7 +583,10 @@ mod tests {
         block(put, ENHANCED_PACKET, &body)
     }
 
-    fn all(bytes: Vec<u8>) -> Vec<(Option<i64>, i64, u32, LinkType, Vec<u8>)> {
+    /// Time, resolution in ns, interface, link type, bytes.
+    type Packet = (Option<i64>, i64, u32, LinkType, Vec<u8>);
+
+    fn all(bytes: Vec<u8>) -> Vec<Packet> {
         let capture = Capture::from_bytes(bytes).unwrap();
         capture
             .frames()
