@@ -1,0 +1,54 @@
+//! Tests on the real kernel clock: the daemon steers `CLOCK_REALTIME` of this computer while its leader runs
+//! on `CLOCK_MONOTONIC_RAW` in another network namespace, and an observer reads both.
+//!
+//! They need root and move the machine's clock (by milliseconds, at most 100 ppm, always put back), so they
+//! run only when asked for: `DANTETIMESYNC_KERNEL_TESTS=1 cargo test --example leader --test kernel`. One at a
+//! time: there is one clock. `DANTETIMESYNC_BIN` names another daemon than the one that cargo built.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::as_conversions,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests in real time, on real clocks"
+)]
+
+mod clock;
+mod daemon;
+mod guard;
+mod harness;
+mod leader;
+mod namespaces;
+mod observer;
+mod process;
+
+use std::process::Command;
+
+/// Whether the kernel tests may run; prints why not.
+fn wanted(test: &str) -> bool {
+    let why_not = if std::env::var("DANTETIMESYNC_KERNEL_TESTS").as_deref() != Ok("1") {
+        "DANTETIMESYNC_KERNEL_TESTS is not 1"
+    } else if !clock::is_root() {
+        "this is not root"
+    } else if !clock::can_be_set() {
+        "the clock cannot be set here"
+    } else if !Command::new("ip").args(["netns", "list"]).output().is_ok_and(|out| out.status.success()) {
+        "there is no `ip netns`"
+    } else {
+        return true;
+    };
+    println!("{test} skipped: {why_not}");
+    false
+}
+
+/// Returns from the test unless the kernel tests may run.
+macro_rules! kernel_test {
+    ($name:expr) => {
+        if !crate::wanted($name) {
+            return;
+        }
+    };
+}
+use kernel_test;
