@@ -1,1 +1,332 @@
-//! Decisions.
+//! Decides: which state this is, what the clock shall be, how fast it shall run, and whether it may be stepped.
+//!
+//! Control is arithmetic, not a loop with gains: how the system clock runs against the raw timeline is *read*,
+//! where the leader stands on it is *estimated*, so the rate that brings one onto the other within
+//! [`Discipline::time_constant`] follows directly. Nothing can ring, because no correction of ours appears in
+//! what is measured.
+
+mod utc_policy;
+
+use crate::config::Config;
+use crate::estimator::leader::BOUND_SIGMAS;
+use crate::estimator::utc::UtcEstimate;
+use crate::snapshot::State;
+use crate::time::{Leader, Line, Rate, Raw, Span, System, TimescaleId, Timestamp};
+use utc_policy::UtcPolicy;
+
+/// Locked is entered at these bounds and left at the wider ones (R4): half a ppm is 0.5 ms in 17 minutes, and
+/// 50 µs are two audio samples.
+const ENTER_RATE: Rate = Rate::from_ppm(0.5);
+const ENTER_PHASE: Span = Span::from_us(50);
+const LEAVE_RATE: Rate = Rate::from_ppm(1.0);
+const LEAVE_PHASE: Span = Span::from_us(100);
+
+/// A sample is too old after ten Sync intervals, but not before and not after these.
+const AGE_INTERVALS: i64 = 10;
+const AGE_MIN: Span = Span::from_ms(2_500);
+const AGE_MAX: Span = Span::from_ms(4_500);
+
+/// The phase is pulled in by at most this while Locked: below the 1 ppm at which a lock is left, and 30 times
+/// below what pitch-sensitive ears notice …
+const PULL_LOCKED: Rate = Rate::from_ppm(0.8);
+/// … and by at most this otherwise: 100 µs in 5 s.
+const PULL_UNLOCKED: Rate = Rate::from_ppm(20.0);
+
+/// The leader's rate is applied as soon as it is known better than the rate of an unknown computer.
+const USABLE_RATE_SIGMA: Rate = Rate::from_ppm(5.0);
+
+/// Without a leader for this long, the state says so.
+const NO_LEADER_AFTER: Span = Span::from_secs(5);
+
+/// Decisions are this far apart.
+const TICK_LOCKED: Span = Span::from_secs(1);
+const TICK_UNLOCKED: Span = Span::from_ms(250);
+
+/// Time constants of the phase (s): see [`Discipline::time_constant`].
+const TAU_MIN: f64 = 4.0;
+const TAU_MAX: f64 = 60.0;
+
+/// What the system clock shall be.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The system clock as a function of the leader's time; its rate is the slew towards UTC.
+    pub line: Line<System, Leader>,
+    /// The leader timescale it refers to.
+    pub timescale: TimescaleId,
+}
+
+/// The leader as the estimator sees it now.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaderNow {
+    /// Its line, anchored now.
+    pub line: Line<Leader, Raw>,
+    /// Its timescale.
+    pub timescale: TimescaleId,
+    /// When its last qualified sample arrived.
+    pub last_sample: Timestamp<Raw>,
+    /// Its measured Sync interval.
+    pub interval: Span,
+}
+
+/// Everything a decision rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// Now.
+    pub now: Timestamp<Raw>,
+    /// The system clock against the raw timeline.
+    pub system: Line<System, Raw>,
+    /// The leader, if one was ever heard.
+    pub leader: Option<LeaderNow>,
+    /// UTC, once it can be trusted for the first fix.
+    pub utc: Option<UtcEstimate>,
+    /// Somebody else keeps steering the clock.
+    pub conflict: bool,
+    /// The clock does what it is told.
+    pub clock_obeys: bool,
+}
+
+/// What shall be done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decision {
+    /// Step the system clock by this much, before anything else.
+    pub step: Option<Span>,
+    /// Run the system clock at this rate against the raw timeline.
+    pub rate: Option<Rate>,
+    /// Decide again at this time at the latest.
+    pub again: Timestamp<Raw>,
+}
+
+/// System clock minus target, with 99.9 % bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Deviation {
+    /// Phase.
+    pub offset: Span,
+    /// Its bound.
+    pub offset_bound: Span,
+    /// Rate.
+    pub rate: Rate,
+    /// Its bound.
+    pub rate_bound: Rate,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Discipline {
+    utc_policy: UtcPolicy,
+    started: Timestamp<Raw>,
+    state: State,
+    entered: Timestamp<Raw>,
+    reason: String,
+    target: Option<Target>,
+    ever_locked: bool,
+}
+
+impl Discipline {
+    /// Knows nothing and steers nothing yet.
+    pub fn new(config: &Config, now: Timestamp<Raw>) -> Self {
+        Self {
+            utc_policy: UtcPolicy::new(config),
+            started: now,
+            state: State::Starting,
+            entered: now,
+            reason: "just started".to_owned(),
+            target: None,
+            ever_locked: false,
+        }
+    }
+
+    /// The state, since when, and why it is not Locked (empty when it is).
+    pub fn state(&self) -> (State, Timestamp<Raw>, &str) {
+        (self.state, self.entered, &self.reason)
+    }
+
+    /// What the system clock shall be, once it has locked.
+    pub fn target(&self) -> Option<Target> {
+        self.target
+    }
+
+    /// Decides; see [`Decision`].
+    pub fn decide(&mut self, view: &View) -> Decision {
+        if let Some(step) = self.first_fix(view) {
+            return Decision { step: Some(step), rate: None, again: view.now };
+        }
+        self.drop_stale_target(view);
+        self.update_state(view);
+        self.slew_target(view);
+        Decision { step: None, rate: self.rate(view), again: self.again(view) }
+    }
+
+    /// Somebody else moved the system clock: what it shall be moves with it.
+    pub fn adopt_foreign_step(&mut self, by: Span) {
+        if let Some(target) = self.target.as_mut() {
+            target.line.a = target.line.a + by;
+        }
+    }
+
+    /// System clock minus target.
+    pub fn deviation(&self, view: &View) -> Option<Deviation> {
+        let leader = view.leader?;
+        let target = self.target.filter(|target| target.timescale == leader.timescale)?;
+        let system = view.system.at(view.now);
+        Some(Deviation {
+            offset: system - target.line.at(leader.line.at(view.now)),
+            offset_bound: bound(leader.line.sigma) + READ_BOUND,
+            rate: view.system.rate.then(leader.line.rate.then(target.line.rate).inverse()),
+            rate_bound: Rate::from_ratio(BOUND_SIGMAS * leader.line.rate_sigma.ratio()),
+        })
+    }
+
+    /// The rate to leave behind on exit: the leader's, without the pull towards its phase.
+    pub fn learned_rate(&self, view: &View) -> Option<Rate> {
+        let leader = view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA)?;
+        Some(leader.line.rate)
+    }
+
+    /// The first accepted fix of UTC may step the clock (R5).
+    fn first_fix(&mut self, view: &View) -> Option<Span> {
+        let utc = view.utc.filter(|_| !view.conflict)?;
+        let error = view.system.at(view.now).as_ns().saturating_sub(utc.utc.as_ns());
+        let step = self.utc_policy.first_fix(Span::from_ns(error), self.ever_locked)?;
+        if let Some(target) = self.target.as_mut() {
+            target.line.a = target.line.a + step;
+        }
+        Some(step)
+    }
+
+    /// Another timescale: the target is anchored anew at the next lock, so that the clock does not move.
+    fn drop_stale_target(&mut self, view: &View) {
+        let current = view.leader.map(|leader| leader.timescale);
+        if self.target.is_some_and(|target| Some(target.timescale) != current) {
+            self.target = None;
+        }
+    }
+
+    fn update_state(&mut self, view: &View) {
+        let (state, reason) = self.next_state(view);
+        if state == State::Locked && self.target.is_none() {
+            self.anchor_target(view);
+        }
+        self.ever_locked |= state == State::Locked;
+        if state != self.state {
+            self.entered = view.now;
+            self.state = state;
+        }
+        self.reason = reason;
+    }
+
+    fn next_state(&self, view: &View) -> (State, String) {
+        if view.conflict {
+            return (
+                State::Conflict,
+                "another program keeps changing the system clock; steering is suspended".into(),
+            );
+        }
+        if !view.clock_obeys {
+            return (State::Acquiring, "the system clock cannot be set".into());
+        }
+        let Some(leader) = view.leader else {
+            let waited = view.now - self.started >= NO_LEADER_AFTER;
+            let state = if waited { State::NoLeader } else { State::Starting };
+            return (state, "no PTPv1 leader heard yet".into());
+        };
+        let rate_bound = Rate::from_ratio(BOUND_SIGMAS * leader.line.rate_sigma.ratio());
+        let phase_bound = bound(leader.line.sigma);
+        let age = view.now - leader.last_sample;
+        if age > age_limit(leader.interval) {
+            let known = self.target.is_some() && rate_bound <= LEAVE_RATE && phase_bound <= LEAVE_PHASE;
+            let state = if known { State::Holdover } else { State::Lost };
+            return (state, format!("the leader has been silent for {:.1} s", age.as_secs_f64()));
+        }
+        let locked = self.state == State::Locked;
+        let (rate_limit, phase_limit) =
+            if locked { (LEAVE_RATE, LEAVE_PHASE) } else { (ENTER_RATE, ENTER_PHASE) };
+        let offset = self.deviation(view).map_or(Span::ZERO, |deviation| deviation.offset.abs());
+        if rate_bound > rate_limit {
+            let reason = format!(
+                "the leader's rate is known to ±{:.2} ppm, {:.1} needed",
+                rate_bound.ppm(),
+                rate_limit.ppm()
+            );
+            (State::Acquiring, reason)
+        } else if phase_bound + offset > phase_limit {
+            let (offset, bound, limit) = (us(offset), us(phase_bound), us(phase_limit));
+            (
+                State::Acquiring,
+                format!("the clock is {offset:.1} ± {bound:.1} µs off the leader, {limit:.0} allowed"),
+            )
+        } else {
+            (State::Locked, String::new())
+        }
+    }
+
+    /// From here on the system clock shall go on as it stands, at the leader's rate.
+    fn anchor_target(&mut self, view: &View) {
+        let Some(leader) = view.leader else { return };
+        let line = Line::exact(view.system.at(view.now), leader.line.at(view.now), Rate::ZERO);
+        self.target = Some(Target { line, timescale: leader.timescale });
+    }
+
+    fn slew_target(&mut self, view: &View) {
+        let (Some(target), Some(leader)) = (self.target.as_mut(), view.leader) else { return };
+        let system = target.line.at(leader.line.at(view.now));
+        let slew = self.utc_policy.slew(view.now, system, view.utc.as_ref());
+        if slew != target.line.rate {
+            target.line = Line { rate: slew, ..target.line.moved_to(leader.line.at(view.now)) };
+        }
+    }
+
+    /// The slew law.
+    fn rate(&self, view: &View) -> Option<Rate> {
+        let leader =
+            view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA && !view.conflict)?;
+        let Some(deviation) = self.deviation(view) else { return Some(leader.line.rate) };
+        let slew = self.target.map_or(Rate::ZERO, |target| target.line.rate);
+        let limit = if self.state == State::Locked { PULL_LOCKED } else { PULL_UNLOCKED };
+        // The one place where an error becomes a correction: negated here and nowhere else.
+        let pull = -Rate::from_ratio(deviation.offset.as_secs_f64() / self.time_constant(&leader.line));
+        Some(leader.line.rate.then(slew).then(pull.clamp(limit)))
+    }
+
+    /// In how many seconds the phase error shall fall to 1/e.
+    ///
+    /// The estimate of the phase moves about by its own uncertainty; what is pulled in faster than the rate's
+    /// uncertainty would carry it away turns phase noise into rate noise.
+    fn time_constant(&self, line: &Line<Leader, Raw>) -> f64 {
+        if self.state != State::Locked {
+            return TAU_MIN;
+        }
+        (TAU_RATIO * line.sigma.as_secs_f64() / line.rate_sigma.ratio().max(1e-12)).clamp(TAU_MIN, TAU_MAX)
+    }
+
+    fn again(&self, view: &View) -> Timestamp<Raw> {
+        let tick = view.now + if self.state == State::Locked { TICK_LOCKED } else { TICK_UNLOCKED };
+        match view.leader {
+            Some(leader) if self.state == State::Locked => {
+                tick.min(leader.last_sample + age_limit(leader.interval) + Span::from_ms(1))
+            }
+            _ => tick,
+        }
+    }
+}
+
+/// Times the phase's uncertainty over the rate's: what the scenarios say is best for both rate and phase.
+const TAU_RATIO: f64 = 1.0;
+
+/// What a reading of the system clock against the raw timeline may be off.
+const READ_BOUND: Span = Span::from_ns(150);
+
+fn bound(sigma: Span) -> Span {
+    Span::from_ns_f64(BOUND_SIGMAS * sigma.as_ns_f64())
+}
+
+fn us(span: Span) -> f64 {
+    span.as_ns_f64() / 1e3
+}
+
+/// How old the last qualified sample may be.
+pub fn age_limit(interval: Span) -> Span {
+    interval.times(AGE_INTERVALS).max(AGE_MIN).min(AGE_MAX)
+}
+
+#[cfg(test)]
+mod tests;

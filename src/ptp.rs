@@ -6,8 +6,23 @@ mod pairing;
 pub mod wire;
 
 use crate::clock::StampFault;
+use std::net::Ipv4Addr;
+
 use crate::net::Stamp;
 use crate::time::{Leader, LeaderId, Timestamp};
+
+/// The multicast group of a subdomain: 224.0.1.129 for `_DFLT`; any other name falls, by its CRC-32 over all 16
+/// octets, on one of the three next ones (IEEE 1588-2002, annex C).
+pub fn group(subdomain: &[u8; 16]) -> Ipv4Addr {
+    if *subdomain == crate::config::DEFAULT_SUBDOMAIN {
+        return Ipv4Addr::new(224, 0, 1, 129);
+    }
+    let crc = subdomain.iter().fold(u32::MAX, |crc, octet| {
+        (0..8).fold(crc ^ u32::from(*octet), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    });
+    let last = [130, 131, 132].into_iter().cycle().nth(usize::try_from(!crc % 3).unwrap_or_default());
+    Ipv4Addr::new(224, 0, 1, last.unwrap_or(130))
+}
 
 /// One qualified observation of the elected leader: a Sync and, where announced, the Follow_Up that paired.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,5 +128,24 @@ impl DropCounts {
     /// All reasons that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         self.0.iter().map(|(reason, count)| (*reason, *count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn padded(name: &str) -> [u8; 16] {
+        let mut subdomain = [0; 16];
+        subdomain[..name.len()].copy_from_slice(name.as_bytes());
+        subdomain
+    }
+
+    #[test]
+    fn subdomains_fall_on_their_groups() {
+        assert_eq!(group(&padded("_DFLT")), Ipv4Addr::new(224, 0, 1, 129));
+        // Published by Audinate: `_ALT4` is on .131; the other one by the same rule.
+        assert_eq!(group(&padded("_ALT4")), Ipv4Addr::new(224, 0, 1, 131));
+        assert_eq!(group(&padded("H~O$L")), Ipv4Addr::new(224, 0, 1, 130));
     }
 }

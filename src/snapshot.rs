@@ -79,6 +79,8 @@ pub struct LeaderView {
 pub struct UtcView {
     /// System clock minus UTC.
     pub offset: BoundedTime,
+    /// Half of the smallest round trip to the server: the part of the error that nobody can measure.
+    pub path_unknown_ns: i64,
     /// The leader's rate against UTC, once it is known.
     pub leader_rate: Option<BoundedRate>,
     /// Time since the last accepted answer.

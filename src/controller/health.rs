@@ -1,0 +1,84 @@
+//! Faults of the backends: each is said once when it begins and once when it ends, and shown meanwhile.
+
+use tracing::{info, warn};
+
+use crate::clock::ClockError;
+use crate::net::NetworkError;
+use crate::ntp::client::Rejected;
+use crate::time::Span;
+
+/// What is wrong with the backends now.
+#[derive(Debug, Default)]
+pub struct Health {
+    clock: Option<String>,
+    network: Option<String>,
+    event: Option<String>,
+    panic_told: bool,
+    ntp: Option<String>,
+}
+
+impl Health {
+    /// The outcome of a call to the clock.
+    pub fn clock(&mut self, error: Option<ClockError>) {
+        tell(&mut self.clock, error.map(|error| error.to_string()), "the clock");
+    }
+
+    /// The outcome of waiting for, or joining, the network.
+    pub fn network(&mut self, error: Option<NetworkError>) {
+        tell(&mut self.network, error.map(|error| error.to_string()), "the network");
+    }
+
+    /// The outcome of reading the network.
+    pub fn network_event(&mut self, error: Option<NetworkError>) {
+        tell(&mut self.event, error.map(|error| error.to_string()), "receiving");
+    }
+
+    /// An NTP answer that does not count. Only a server's own words are worth a line; a forger's are not.
+    pub fn ntp_rejected(&mut self, reason: &Rejected) {
+        let own_words = matches!(
+            reason,
+            Rejected::Kiss(_)
+                | Rejected::Unsynchronised { .. }
+                | Rejected::TooFar(_)
+                | Rejected::Unreachable(_)
+        );
+        if own_words {
+            let said = reason.to_string();
+            if self.ntp.as_ref() != Some(&said) {
+                warn!("the NTP server {said}");
+                self.ntp = Some(said);
+            }
+        }
+    }
+
+    /// An NTP answer beyond the panic threshold.
+    pub fn panic(&mut self, by: Span, threshold: Span) {
+        if !std::mem::replace(&mut self.panic_told, true) {
+            warn!(
+                "NTP says that the clock is {by} off, more than the panic threshold of {threshold}: refused. \
+                 Restart the program if NTP is right"
+            );
+        }
+    }
+
+    /// Whether the clock does what it is told.
+    pub fn clock_obeys(&self) -> bool {
+        self.clock.is_none()
+    }
+
+    /// What is wrong, in one line.
+    pub fn fault(&self) -> Option<&str> {
+        self.clock.as_deref().or(self.network.as_deref()).or(self.event.as_deref())
+    }
+}
+
+fn tell(kept: &mut Option<String>, fault: Option<String>, what: &str) {
+    if *kept == fault {
+        return;
+    }
+    match &fault {
+        Some(fault) => warn!("{what}: {fault}"),
+        None => info!("{what} works again"),
+    }
+    *kept = fault;
+}
