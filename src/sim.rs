@@ -13,6 +13,7 @@
 //! ```
 
 mod backend;
+pub mod command;
 mod oracle;
 mod oscillator;
 mod path;
@@ -51,13 +52,15 @@ impl Follower for PtpController<SimNetwork, SimClock, SimNtp> {
         self.turn();
     }
     fn snapshot(&mut self) -> Snapshot {
-        self.snapshot()
+        PtpController::snapshot(self)
     }
 }
 
 /// Plays a scenario with the real controller.
 pub fn run(scenario: &Scenario, seed: u64) -> RunResult {
-    run_with(scenario, seed, PtpController::new)
+    run_with(scenario, seed, |config, network, clock, ntp| {
+        PtpController::new(config, network, clock, ntp, seed)
+    })
 }
 
 /// Plays a scenario with the real controller and all of its seeds, from 1 on.

@@ -33,7 +33,7 @@ impl SimNetwork {
 }
 
 impl PtpNetwork for SimNetwork {
-    fn wait(&mut self, timeout: Span, _others: &[Pollable]) -> Result<(), NetworkError> {
+    fn wait(&mut self, timeout: Span, _others: &mut [Pollable]) -> Result<(), NetworkError> {
         self.world.borrow_mut().wait(timeout.as_ns());
         Ok(())
     }
@@ -139,6 +139,8 @@ impl NtpSource for SimNtp {
         Vec::new()
     }
 
+    fn mark_ready(&mut self, _ready: &[Pollable]) {}
+
     fn send(&mut self, server: ServerIndex, request: &[u8], _timeline: &Timeline) -> Result<Stamp, NtpError> {
         let mut world = self.world.borrow_mut();
         let ServerIndex(index) = server;
@@ -235,7 +237,7 @@ mod tests {
         let sent = ntp.send(ServerIndex(0), &request, &timeline).unwrap();
         let mut events = Vec::new();
         for _ in 0..5 {
-            network.wait(Span::from_ms(10), &[]).unwrap();
+            network.wait(Span::from_ms(10), &mut []).unwrap();
             events.extend(ntp.next_event(&timeline));
         }
         let [NtpEvent::Transmitted { stamp, .. }, NtpEvent::Response { stamp: Ok(back), .. }] = &events[..]

@@ -110,7 +110,7 @@ impl StandIn {
 
 impl Follower for StandIn {
     fn turn(&mut self) {
-        self.network.wait(Span::from_ms(500), &[]).unwrap();
+        self.network.wait(Span::from_ms(500), &mut []).unwrap();
         while let Some(event) = self.network.next_event(&self.timeline).unwrap() {
             if let NetworkEvent::Datagram(datagram) = event {
                 self.take(&datagram);

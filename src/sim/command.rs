@@ -1,0 +1,67 @@
+//! `dantetimesync simulate`: scenario files, many seeds, one table.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use anyhow::Context;
+
+use super::{RunResult, Scenario, Summary, csv, run, summarise, table};
+use crate::cli::Simulate;
+use crate::exit::{FAILED, Failure, NO_INPUT};
+
+/// Plays the scenarios and prints what came out.
+///
+/// # Errors
+/// When a file cannot be read, is no scenario, or cannot be written.
+pub fn run_files(options: &Simulate) -> Result<ExitCode, Failure> {
+    let mut rows: Vec<Summary> = Vec::new();
+    for path in &options.files {
+        let scenario = read(path).map_err(|error| Failure::new(NO_INPUT, error))?;
+        let seeds = options.seeds.map_or(scenario.seeds(), u64::from);
+        let runs = play(&scenario, seeds);
+        if let (Some(path), Some(first)) = (&options.csv, runs.first()) {
+            fs::write(path, csv(&first.seconds))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let summary = summarise(&scenario, &runs);
+        if !options.json {
+            print!("{}", table(std::slice::from_ref(&summary)));
+        }
+        rows.push(summary);
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&rows).map_err(anyhow::Error::from)?);
+    }
+    let passed = rows.iter().all(Summary::passed);
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+fn read(path: &Path) -> anyhow::Result<Scenario> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Scenario::from_toml(&text).with_context(|| format!("{} is no scenario", path.display()))
+}
+
+/// Plays seeds 1 to `seeds`, as many at a time as there are processors; the results are in the seeds' order.
+pub fn play(scenario: &Scenario, seeds: u64) -> Vec<RunResult> {
+    let next = AtomicU64::new(1);
+    let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut runs: Vec<RunResult> = thread::scope(|scope| {
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed > seeds {
+                    return done;
+                }
+                done.push(run(scenario, seed));
+            }
+        };
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().flat_map(|handle| handle.join().expect("a world panicked: a defect")).collect()
+    });
+    runs.sort_by_key(|run| run.seed);
+    runs
+}
