@@ -11,6 +11,8 @@
 //! ```
 
 pub mod capture;
+pub mod command;
+mod jitter;
 mod udp;
 mod writer;
 
