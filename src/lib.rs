@@ -10,12 +10,16 @@
 //!
 //! [`controller::PtpController`] is the loop that carries values along it. `docs/ARCHITECTURE.md` has the rules.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod daemon;
+pub mod demo;
 pub mod discipline;
+pub mod dry_run;
 pub mod estimator;
-#[cfg(target_os = "linux")]
+pub mod exit;
 pub mod leader;
 pub mod net;
 pub mod ntp;
