@@ -343,7 +343,8 @@ mod tests {
 
     #[test]
     fn servers_that_know_nothing_are_refused() {
-        let lies: [(fn(&mut Packet), Rejected); 5] = [
+        type Lie = fn(&mut Packet);
+        let lies: [(Lie, Rejected); 5] = [
             (|p| p.leap = Leap::Unknown, Rejected::Unsynchronised { stratum: 2 }),
             (|p| p.stratum = 16, Rejected::Unsynchronised { stratum: 16 }),
             (|p| p.root_dispersion = Span::from_secs(2), Rejected::TooFar(Span::from_secs(2))),

@@ -62,7 +62,7 @@ impl NtpTime {
         let seconds = utc.as_ns().div_euclid(1_000_000_000) + ERA_OFFSET_S;
         let ns = u64::try_from(utc.as_ns().rem_euclid(1_000_000_000)).unwrap_or_default();
         let seconds = u64::try_from(seconds.rem_euclid(1 << 32)).unwrap_or_default();
-        Self((seconds << 32) | ((ns << 32) + 500_000_000) / 1_000_000_000)
+        Self((seconds << 32) | (((ns << 32) + 500_000_000) / 1_000_000_000))
     }
 }
 

@@ -1,0 +1,178 @@
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "tests draw their worlds in floats"
+)]
+
+use super::*;
+use crate::config::DEFAULT_SUBDOMAIN;
+use crate::net::{Stamp, StampSource};
+
+const LEADER: LeaderId = LeaderId::V1 { technology: 1, uuid: [2; 6], port: 1, subdomain: DEFAULT_SUBDOMAIN };
+
+struct Draw(u64);
+
+impl Draw {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as f64 + 0.5) / (1_u64 << 31) as f64
+    }
+    fn exponential(&mut self, mean: f64) -> f64 {
+        -self.uniform().ln() * mean
+    }
+    fn gauss(&mut self) -> f64 {
+        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}
+
+/// A raw clock 23 ppm fast whose rate walks, a leader, and a path: what the base world has.
+struct World {
+    draw: Draw,
+    t: f64,
+    drift: f64,
+    phase: f64,
+    leader_ppm: f64,
+    walk: f64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self { draw: Draw(seed), t: 0.0, drift: 23_000.0, phase: 0.0, leader_ppm: 0.0, walk: 3.0 }
+    }
+
+    /// The next Sync, held up by what `delay` draws (ns).
+    fn sync(&mut self, delay: impl Fn(&mut Draw) -> f64) -> SyncSample {
+        self.t += 0.25;
+        self.drift += self.walk * 0.5 * self.draw.gauss();
+        self.phase += self.rate() * 0.25;
+        let leader = (self.t * 1e9) as i64;
+        let raw = leader + self.phase as i64 + delay(&mut self.draw) as i64;
+        sample(raw, leader)
+    }
+
+    /// Raw against leader, ppb.
+    fn rate(&self) -> f64 {
+        self.drift - self.leader_ppm * 1e3
+    }
+
+    fn raw(&self) -> Timestamp<Raw> {
+        Timestamp::from_ns((self.t * 1e9) as i64 + self.phase as i64)
+    }
+}
+
+fn sample(raw: i64, leader: i64) -> SyncSample {
+    let received =
+        Stamp { at: Timestamp::from_ns(raw), uncertainty: Span::ZERO, source: StampSource::Kernel };
+    SyncSample { leader: LEADER, sequence: 0, sent: Timestamp::from_ns(leader), received }
+}
+
+fn queue(draw: &mut Draw) -> f64 {
+    let spike = if draw.uniform() < 0.005 { 500_000.0 } else { 0.0 };
+    draw.exponential(20_000.0) + spike
+}
+
+/// Root mean square of the rate error (ppb), and of the phase error without its constant (ns), over an hour from
+/// 10 min on.
+fn hour(seed: u64, delay: impl Fn(&mut Draw) -> f64) -> (f64, f64) {
+    let mut world = World::new(seed);
+    let mut estimator = LeaderEstimator::new();
+    let (mut rates, mut phases, mut constant, mut count) = (0.0, 0.0, 0.0, 0.0);
+    for _ in 0..14_400 {
+        estimator.observe(&world.sync(&delay));
+        if world.t > 600.0 {
+            let line = estimator.line(world.raw()).unwrap();
+            rates += (line.rate.ppb() + world.rate()).powi(2);
+            let phase = (line.a - Timestamp::from_ns((world.t * 1e9) as i64)).as_ns_f64();
+            phases += phase * phase;
+            constant += phase;
+            count += 1.0;
+        }
+    }
+    let mean: f64 = constant / count;
+    ((rates / count).sqrt(), (phases / count - mean * mean).sqrt())
+}
+
+#[test]
+fn queueing_delay_costs_little_because_the_early_samples_count() {
+    let (rate, phase) = hour(1, queue);
+    assert!(rate < 24.0, "{rate} ppb");
+    assert!(phase < 1_000.0, "{phase} ns");
+}
+
+#[test]
+fn symmetric_noise_is_averaged() {
+    let (rate, phase) = hour(1, |draw| 500.0 * draw.gauss());
+    assert!(rate < 15.0, "{rate} ppb");
+    assert!(phase < 400.0, "{phase} ns");
+}
+
+#[test]
+fn half_a_bell_of_400_us_is_still_a_line() {
+    let (rate, phase) = hour(1, |draw| 400_000.0 * draw.gauss().abs());
+    assert!(rate < 45.0, "{rate} ppb");
+    assert!(phase < 8_000.0, "{phase} ns");
+}
+
+/// Lets the world settle for ten minutes, changes it, and returns how long until the estimator said so.
+fn noticed(change: impl Fn(&mut World), expected: Change) -> f64 {
+    let mut world = World::new(3);
+    let mut estimator = LeaderEstimator::new();
+    while world.t < 600.0 {
+        let verdict = estimator.observe(&world.sync(queue));
+        assert!(!matches!(verdict, Verdict::Changed(_)), "at {} s: {verdict:?}", world.t);
+    }
+    change(&mut world);
+    loop {
+        if estimator.observe(&world.sync(queue)) == Verdict::Changed(expected) {
+            return world.t - 600.0;
+        }
+        assert!(world.t < 660.0, "{expected:?} went unnoticed for a minute");
+    }
+}
+
+#[test]
+fn a_leader_that_turns_is_noticed_within_the_allowance() {
+    let faster = noticed(|world| world.leader_ppm = 25.0, Change::Rate);
+    let slower = noticed(|world| world.leader_ppm = -25.0, Change::Rate);
+    assert!(faster <= 3.0, "{faster} s");
+    assert!(slower <= 5.0, "{slower} s");
+}
+
+#[test]
+fn a_reboot_begins_another_timescale_and_keeps_the_rate() {
+    let mut world = World::new(5);
+    let mut estimator = LeaderEstimator::new();
+    while world.t < 600.0 {
+        estimator.observe(&world.sync(queue));
+    }
+    let (before, old) = (estimator.timescale(), world.t);
+    let rate = estimator.line(world.raw()).unwrap().rate.ppb();
+    let verdicts: Vec<Verdict> = (0..4)
+        .map(|_| {
+            let sync = world.sync(queue);
+            let restarted = sync.sent.as_ns() - (old * 1e9) as i64;
+            estimator.observe(&sample(sync.received.at.as_ns(), restarted))
+        })
+        .collect();
+    assert_eq!(verdicts[..3], [Verdict::Outlier, Verdict::Outlier, Verdict::NewTimescale]);
+    assert_eq!(estimator.timescale(), before.next());
+    assert!((estimator.line(world.raw()).unwrap().rate.ppb() - rate).abs() < 500.0);
+}
+
+#[test]
+fn lone_forgeries_far_off_the_line_change_nothing() {
+    let mut world = World::new(5);
+    let mut estimator = LeaderEstimator::new();
+    for k in 0..2_400 {
+        let sync = world.sync(queue);
+        let forged = SyncSample { sent: sync.sent + Span::from_ms(5), ..sync };
+        if k % 10 == 9 {
+            assert_eq!(estimator.observe(&forged), Verdict::Outlier);
+        } else {
+            estimator.observe(&sync);
+        }
+    }
+    assert_eq!(estimator.timescale(), TimescaleId::default());
+    let rate = estimator.line(world.raw()).unwrap().rate.ppb();
+    assert!((rate + world.rate()).abs() < 100.0, "{rate}");
+}
