@@ -18,8 +18,8 @@ const HISTORY: usize = 8;
 const STEP_FLOOR: Span = Span::from_us(2);
 
 /// A piece must be this long before its measured slope says anything: reading noise of 100 ns over it is
-/// 0.4 ppm.
-const SLOPE_MIN: Span = Span::from_ms(250);
+/// 1 ppm.
+const SLOPE_MIN: Span = Span::from_ms(100);
 
 /// A slope that differs by more than this from what we set is somebody else's. The kernel's own quantum and
 /// reading noise stay below a tenth of it.
@@ -113,12 +113,14 @@ impl Timeline {
         let line = piece.line;
         let deviation = reading.system - line.at(reading.raw);
         let elapsed = reading.raw - last.raw;
+        // A slew builds up since the anchor; a step happened since the last reading.
+        let jump = deviation - (last.system - line.at(last.raw));
         let noise = reading.uncertainty + last.uncertainty;
         let since_anchor = reading.raw - line.b;
         let fastest = SLEW_MAX.gain_over(elapsed) + STEP_FLOOR + noise;
 
-        let foreign = if deviation.abs() > fastest {
-            Some(Foreign::Step(deviation))
+        let foreign = if jump.abs() > fastest {
+            Some(Foreign::Step(jump))
         } else if since_anchor >= SLOPE_MIN && deviation.abs() > SLOPE_LIMIT.gain_over(since_anchor) + noise {
             Some(Foreign::Slew(Rate::from_ratio(deviation.as_ns_f64() / since_anchor.as_ns_f64())))
         } else {
@@ -245,6 +247,14 @@ mod tests {
         let Some(Foreign::Slew(by)) = foreign else { panic!("{foreign:?}") };
         assert!((by.ppm() - 20.0).abs() < 0.1, "{by}");
         assert_eq!(timeline.check(reading(2_000_000_000, 1_002_000_040_000)), None);
+    }
+
+    #[test]
+    fn a_slew_that_two_readings_in_a_row_see_is_no_step() {
+        let mut timeline = started();
+        assert_eq!(timeline.check(reading(90_000_000, 1_000_090_001_800)), None);
+        let foreign = timeline.check(reading(110_000_000, 1_000_110_002_200));
+        assert!(matches!(foreign, Some(Foreign::Slew(_))), "{foreign:?}");
     }
 
     #[test]

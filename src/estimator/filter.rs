@@ -1,8 +1,8 @@
-//! One hypothesis about the leader: a two-state filter for delay that is never negative.
+//! One hypothesis about the leader: a filter for phase, rate and drift where delay is never negative.
 //!
 //! A Sync is late by a queueing delay that is nearly exponential, blurred by a nearly Gaussian stamp error,
 //! and now and then by something else altogether. A Kalman filter takes the mean of that; the information,
-//! however, sits at the lower edge. This filter carries the same Gaussian belief about phase and rate, but
+//! however, sits at the lower edge. This filter carries the same Gaussian belief, but
 //! updates it with the real likelihood
 //!
 //! ```text
@@ -16,25 +16,49 @@
 //!
 //! Units: ns and s; phase is raw minus leader in ns, rate in ns/s (ppb).
 
-/// The belief about phase and rate, and about the noise.
+/// The belief about phase, rate and drift, and about the noise.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter {
     /// Seconds on the filter's own axis, of the last update.
     pub time: f64,
     /// Raw minus leader, in ns, smallest delay included.
     pub phase: f64,
-    /// Its drift in ns/s.
+    /// Its rate in ns/s.
     pub rate: f64,
-    /// Variance of the phase, ns².
-    pub var_phase: f64,
-    /// Covariance, ns²/s.
-    pub covariance: f64,
-    /// Variance of the rate, ns²/s².
-    pub var_rate: f64,
-    /// The oscillators' random walk: ns/s per √s.
-    pub wander: f64,
+    /// The rate's drift in ns/s²: temperature.
+    pub drift: f64,
+    /// What is known of these three.
+    pub known: Covariance,
+    /// How the oscillators behave.
+    pub wander: Wander,
     /// What is known of the delay.
     pub noise: Noise,
+}
+
+/// Covariance of phase (ns), rate (ns/s) and drift (ns/s²).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Covariance {
+    /// Variance of the phase.
+    pub phase: f64,
+    /// Phase and rate.
+    pub phase_rate: f64,
+    /// Phase and drift.
+    pub phase_drift: f64,
+    /// Variance of the rate.
+    pub rate: f64,
+    /// Rate and drift.
+    pub rate_drift: f64,
+    /// Variance of the drift.
+    pub drift: f64,
+}
+
+/// How the two oscillators wander against each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wander {
+    /// Random walk of the rate: ns/s per √s.
+    pub rate: f64,
+    /// Random walk of the drift: ns/s² per √s; 0 where the rate has no drift.
+    pub drift: f64,
 }
 
 /// The learned law of the delay.
@@ -51,8 +75,15 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// Before the first sample: what a computer behind one switch sees.
-    pub const UNKNOWN: Self = Self { sigma: 2_000.0, lambda: 20_000.0, outliers: 0.02, weight: 4.0 };
+    /// A guess: late by `deviation` (ns) on average, and blurred by a twentieth of it. What a queue does.
+    pub fn one_sided(deviation: f64) -> Self {
+        Self { sigma: deviation / 20.0, lambda: deviation, outliers: 0.02, weight: GUESSED }.limited()
+    }
+
+    /// A guess: early as often as late. What stamps do on a wire without a queue.
+    pub fn symmetric(deviation: f64) -> Self {
+        Self { sigma: deviation, lambda: deviation / 5.0, outliers: 0.02, weight: GUESSED }.limited()
+    }
 
     /// Samples that the noise is learned over: a minute at 4 Hz, so that a mean is known to 6 %.
     const MEMORY: f64 = 256.0;
@@ -64,11 +95,6 @@ impl Noise {
     const LAMBDA_MAX: f64 = 20e6;
     const OUTLIERS_MIN: f64 = 0.002;
     const OUTLIERS_MAX: f64 = 0.25;
-
-    /// The same law, `scale` times as wide.
-    pub fn scaled(self, scale: f64) -> Self {
-        Self { sigma: self.sigma * scale, lambda: self.lambda * scale, ..self }
-    }
 
     /// Standard deviation of a sample around the line, outliers left out.
     pub fn deviation(&self) -> f64 {
@@ -90,11 +116,21 @@ impl Noise {
         self.sigma = (variance + credit * (posterior.gauss_square - variance)).max(0.0).sqrt();
         self.lambda += credit * (posterior.excess - self.lambda);
         self.outliers += gain * (1.0 - posterior.fits - self.outliers);
-        self.sigma = self.sigma.clamp(Self::SIGMA_MIN, Self::LAMBDA_MAX);
-        self.lambda = self.lambda.clamp(Self::LAMBDA_MIN, Self::LAMBDA_MAX);
-        self.outliers = self.outliers.clamp(Self::OUTLIERS_MIN, Self::OUTLIERS_MAX);
+        *self = self.limited();
+    }
+
+    fn limited(self) -> Self {
+        Self {
+            sigma: self.sigma.clamp(Self::SIGMA_MIN, Self::LAMBDA_MAX),
+            lambda: self.lambda.clamp(Self::LAMBDA_MIN, Self::LAMBDA_MAX),
+            outliers: self.outliers.clamp(Self::OUTLIERS_MIN, Self::OUTLIERS_MAX),
+            weight: self.weight,
+        }
     }
 }
+
+/// A guess counts like this many samples.
+const GUESSED: f64 = 4.0;
 
 /// Spikes are late by about this much (ns) where the noise is small.
 const OUTLIER_SCALE: f64 = 500e3;
@@ -120,34 +156,52 @@ pub struct Posterior {
 
 impl Filter {
     /// Starts at a first sample `phase`, knowing only that rates are within ± `rate_sigma` of `rate` (ns/s).
-    pub fn start(time: f64, phase: f64, rate: f64, rate_sigma: f64, wander: f64, noise: Noise) -> Self {
+    pub fn start(time: f64, phase: f64, rate: f64, rate_sigma: f64, wander: Wander, noise: Noise) -> Self {
         // The first sample is late by its own delay; its phase is known no better than the delay's law.
         let spread = 4.0 * noise.deviation();
-        Self {
-            time,
-            phase: phase - noise.lambda,
-            rate,
-            var_phase: spread * spread,
-            covariance: 0.0,
-            var_rate: rate_sigma * rate_sigma,
-            wander,
-            noise,
+        let known =
+            Covariance { phase: spread * spread, rate: rate_sigma * rate_sigma, ..Covariance::default() };
+        Self { time, phase: phase - noise.lambda, rate, drift: 0.0, known, wander, noise }
+    }
+
+    /// The same belief under another assumption about the oscillators.
+    pub fn assuming(&self, wander: Wander) -> Self {
+        if wander.drift > 0.0 {
+            let known = Covariance { drift: self.known.drift.max(DRIFT_PRIOR * DRIFT_PRIOR), ..self.known };
+            return Self { wander, known, ..*self };
         }
+        let known = Covariance { phase_drift: 0.0, rate_drift: 0.0, drift: 0.0, ..self.known };
+        Self { wander, drift: 0.0, known, ..*self }
     }
 
     /// The same belief at a later time.
     pub fn predicted(&self, time: f64) -> Self {
         let dt = (time - self.time).max(0.0);
-        let walk = self.wander * self.wander;
+        let half = dt * dt / 2.0;
+        let (walk, swing) = (self.wander.rate.powi(2), self.wander.drift.powi(2));
+        let it = &self.known;
+        // F P Fᵀ with F = [1 dt dt²/2; 0 1 dt; 0 0 1], row by row.
+        let phase_drift = it.phase_drift + dt * it.rate_drift + half * it.drift;
+        let rate_drift = it.rate_drift + dt * it.drift;
+        let phase_rate = it.phase_rate + dt * it.rate + half * it.rate_drift + dt * phase_drift;
+        let phase = it.phase
+            + dt * it.phase_rate
+            + half * it.phase_drift
+            + dt * (it.phase_rate + dt * it.rate + half * it.rate_drift)
+            + half * phase_drift;
+        let known = Covariance {
+            phase: phase + walk * dt.powi(3) / 3.0 + swing * dt.powi(5) / 20.0,
+            phase_rate: phase_rate + walk * half + swing * dt.powi(4) / 8.0,
+            phase_drift: phase_drift + swing * dt.powi(3) / 6.0,
+            rate: it.rate + dt * it.rate_drift + dt * rate_drift + walk * dt + swing * dt.powi(3) / 3.0,
+            rate_drift: rate_drift + swing * half,
+            drift: it.drift + swing * dt,
+        };
         Self {
             time: self.time.max(time),
-            phase: self.phase + self.rate * dt,
-            var_phase: self.var_phase
-                + 2.0 * self.covariance * dt
-                + self.var_rate * dt * dt
-                + walk * dt * dt * dt / 3.0,
-            covariance: self.covariance + self.var_rate * dt + walk * dt * dt / 2.0,
-            var_rate: self.var_rate + walk * dt,
+            phase: self.phase + self.rate * dt + self.drift * half,
+            rate: self.rate + self.drift * dt,
+            known,
             ..*self
         }
     }
@@ -164,7 +218,7 @@ impl Filter {
     /// The moments of the belief after an innovation; see the module's text.
     fn weigh(&self, innovation: f64) -> Posterior {
         let Noise { sigma, lambda, outliers, .. } = self.noise;
-        let prior = self.var_phase.max(1e-6);
+        let prior = self.known.phase.max(PHASE_FLOOR);
         let blur = prior + sigma * sigma;
         let spread = blur.sqrt();
         // The edge z = phase + gauss is normal around blur/λ, cut off above at the innovation.
@@ -195,18 +249,30 @@ impl Filter {
         }
     }
 
-    /// Moves the belief to the posterior of the phase; the rate follows through the covariance.
+    /// Moves the belief to the posterior of the phase; rate and drift follow through the covariance.
     fn apply(&mut self, posterior: &Posterior) {
-        let prior = self.var_phase.max(1e-6);
-        let along = self.covariance / prior;
+        let it = &mut self.known;
+        let prior = it.phase.max(PHASE_FLOOR);
+        let (rate, drift) = (it.phase_rate / prior, it.phase_drift / prior);
         let shrink = posterior.variance - prior;
         self.phase += posterior.shift;
-        self.rate += along * posterior.shift;
-        self.var_rate = (self.var_rate + along * along * shrink).max(1e-9);
-        self.covariance += along * shrink;
-        self.var_phase = posterior.variance.max(1e-3);
+        self.rate += rate * posterior.shift;
+        self.drift += drift * posterior.shift;
+        it.rate = (it.rate + rate * rate * shrink).max(RATE_FLOOR);
+        it.rate_drift += rate * drift * shrink;
+        it.drift = (it.drift + drift * drift * shrink).max(0.0);
+        it.phase_rate += rate * shrink;
+        it.phase_drift += drift * shrink;
+        it.phase = posterior.variance.max(PHASE_FLOOR);
     }
 }
+
+/// What rounding must not push a variance below: (0.03 ns)² and (0.03 ppt)².
+const PHASE_FLOOR: f64 = 1e-3;
+const RATE_FLOOR: f64 = 1e-9;
+
+/// Temperature moves a crystal by up to 1 ppm a minute; most of the time by a tenth of a hundredth of that.
+const DRIFT_PRIOR: f64 = 2.0;
 
 /// For the standard normal distribution at `x`: φ(x)/Φ(x), and ln Φ(x).
 fn normal_tail(x: f64) -> (f64, f64) {
@@ -238,7 +304,8 @@ mod tests {
 
     fn settled(sigma: f64, lambda: f64) -> Filter {
         let noise = Noise { sigma, lambda, outliers: 0.005, weight: 200.0 };
-        Filter { var_phase: 1e6, var_rate: 400.0, ..Filter::start(0.0, 0.0, 0.0, 20.0, 3.0, noise) }
+        let known = Covariance { phase: 1e6, rate: 400.0, ..Covariance::default() };
+        Filter { known, ..Filter::start(0.0, 0.0, 0.0, 20.0, Wander { rate: 3.0, drift: 0.0 }, noise) }
     }
 
     #[test]
