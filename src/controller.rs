@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{ClockError, Foreign, KernelStatus, Reading, SystemClock, Timeline};
 use crate::config::Config;
 use crate::discipline::{Decision, Discipline, LeaderNow, View};
-use crate::estimator::leader::{LeaderEstimator, Verdict};
+use crate::estimator::leader::{Change, LeaderEstimator, Verdict};
 use crate::estimator::utc::{UtcEstimator, UtcVerdict};
 use crate::net::{NetworkEvent, Pollable, PtpNetwork};
 use crate::ntp::client::{Client, Exchange};
@@ -18,7 +18,7 @@ use crate::ntp::{NtpEvent, NtpSource};
 use crate::ptp::follower::Follower;
 use crate::ptp::{Outcome, SyncSample};
 use crate::snapshot::State;
-use crate::time::{Line, Rate, Raw, Span, System, Timestamp};
+use crate::time::{Leader, Line, Rate, Raw, Span, System, TimescaleId, Timestamp};
 use health::Health;
 use report::Reporter;
 
@@ -28,6 +28,9 @@ const EVENTS_PER_TURN: usize = 64;
 /// Three foreign changes within a minute are a conflict, which ends after a minute without one (R5).
 const CONFLICT_CHANGES: usize = 3;
 const CONFLICT_WINDOW: Span = Span::from_secs(60);
+
+/// The distance of samples before there were two: what Dante devices send.
+const SPACING_UNKNOWN: Span = Span::from_ms(250);
 
 /// The kernel is told the clock's quality this often.
 const STATUS_EVERY: Span = Span::from_secs(10);
@@ -252,6 +255,9 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             }
             Verdict::Changed(change) => {
                 info!(?change, "the leader's line changed");
+                if change == Change::Rate {
+                    self.utc.leader_turned();
+                }
                 self.decide_at = self.now;
             }
         }
@@ -280,8 +286,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 
     fn take_exchange(&mut self, exchange: &Exchange) {
-        let leader = self.leader_now(exchange.raw).map(|leader| (leader.timescale, leader.line));
-        let verdict = self.utc.observe(exchange, leader);
+        let verdict = self.utc.observe(exchange, self.heard_line(exchange.raw));
         debug!(?verdict, delay = %exchange.delay, "NTP exchange");
         match verdict {
             UtcVerdict::Accepted => {
@@ -318,6 +323,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 
     fn decide(&mut self) {
+        self.utc.follow(self.now, self.heard_line(self.now));
         let Some(view) = self.view() else {
             self.decide_at = self.now + WAIT_MAX;
             return;
@@ -417,8 +423,14 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             line: self.leader.line(at)?,
             timescale: self.leader.timescale(),
             last_sample: self.leader.last_sample()?,
-            interval: self.follower.parent().map_or(Span::from_ms(250), |parent| parent.interval),
+            interval: self.leader.spacing().unwrap_or(SPACING_UNKNOWN),
         })
+    }
+
+    /// The leader's line, as long as the leader is heard.
+    fn heard_line(&self, at: Timestamp<Raw>) -> Option<(TimescaleId, Line<Leader, Raw>)> {
+        let leader = self.leader_now(at).filter(|leader| leader.is_heard(at))?;
+        Some((leader.timescale, leader.line))
     }
 
     /// A single answer may lie: the first fix waits for a second one that agrees.

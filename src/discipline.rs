@@ -26,9 +26,9 @@ const AGE_INTERVALS: i64 = 10;
 const AGE_MIN: Span = Span::from_ms(2_500);
 const AGE_MAX: Span = Span::from_ms(4_500);
 
-/// The phase is pulled in by at most this while Locked: below the 1 ppm at which a lock is left, and 30 times
-/// below what pitch-sensitive ears notice …
-const PULL_LOCKED: Rate = Rate::from_ppm(0.8);
+/// The phase is pulled in by at most this while Locked: half of what would end the lock, so that a path that
+/// grew by 36 µs (audio starting on the link) is followed in 90 s without a kick …
+const PULL_LOCKED: Rate = Rate::from_ppm(0.4);
 /// … and by at most this otherwise: 100 µs in 5 s.
 const PULL_UNLOCKED: Rate = Rate::from_ppm(20.0);
 
@@ -64,8 +64,15 @@ pub struct LeaderNow {
     pub timescale: TimescaleId,
     /// When its last qualified sample arrived.
     pub last_sample: Timestamp<Raw>,
-    /// Its measured Sync interval.
+    /// Mean distance of its samples.
     pub interval: Span,
+}
+
+impl LeaderNow {
+    /// Whether its last sample is fresh enough at `now`.
+    pub fn is_heard(&self, now: Timestamp<Raw>) -> bool {
+        now - self.last_sample <= age_limit(self.interval)
+    }
 }
 
 /// Everything a decision rests on.
@@ -232,7 +239,7 @@ impl Discipline {
         let rate_bound = Rate::from_ratio(BOUND_SIGMAS * leader.line.rate_sigma.ratio());
         let phase_bound = bound(leader.line.sigma);
         let age = view.now - leader.last_sample;
-        if age > age_limit(leader.interval) {
+        if !leader.is_heard(view.now) {
             let known = self.target.is_some() && rate_bound <= LEAVE_RATE && phase_bound <= LEAVE_PHASE;
             let state = if known { State::Holdover } else { State::Lost };
             return (state, format!("the leader has been silent for {:.1} s", age.as_secs_f64()));
@@ -241,6 +248,7 @@ impl Discipline {
         let (rate_limit, phase_limit) =
             if locked { (LEAVE_RATE, LEAVE_PHASE) } else { (ENTER_RATE, ENTER_PHASE) };
         let offset = self.deviation(view).map_or(Span::ZERO, |deviation| deviation.offset.abs());
+        let running = self.running(view, &leader).abs();
         if rate_bound > rate_limit {
             let reason = format!(
                 "the leader's rate is known to ±{:.2} ppm, {:.1} needed",
@@ -248,6 +256,8 @@ impl Discipline {
                 rate_limit.ppm()
             );
             (State::Acquiring, reason)
+        } else if running + rate_bound > LEAVE_RATE {
+            (State::Acquiring, format!("the clock is being pulled in at {:.1} ppm", running.ppm()))
         } else if phase_bound + offset > phase_limit {
             let (offset, bound, limit) = (us(offset), us(phase_bound), us(phase_limit));
             (
@@ -256,6 +266,14 @@ impl Discipline {
             )
         } else {
             (State::Locked, String::new())
+        }
+    }
+
+    /// How fast the system clock runs against what it shall: the rate commanded last, not the next one.
+    fn running(&self, view: &View, leader: &LeaderNow) -> Rate {
+        match self.deviation(view) {
+            Some(deviation) => deviation.rate,
+            None => view.system.rate.then(leader.line.rate.inverse()),
         }
     }
 

@@ -159,7 +159,11 @@ impl Span {
     }
     /// Half of the span, rounded towards zero.
     pub const fn half(self) -> Self {
-        Self(self.0 / 2)
+        self.part(2)
+    }
+    /// One `parts`th of the span, rounded towards zero; the whole for 0 parts.
+    pub const fn part(self, parts: i64) -> Self {
+        Self(self.0.saturating_div(if parts == 0 { 1 } else { parts }))
     }
     /// `count` times the span.
     pub const fn times(self, count: i64) -> Self {

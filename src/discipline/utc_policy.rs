@@ -13,8 +13,8 @@ const LATE_STEP: Span = Span::from_secs(1);
 /// requests, short against the wander of a leader.
 const PULL_IN: f64 = 120.0;
 
-/// The slew is reconsidered this often: several NTP requests make one new opinion.
-const RECONSIDER: Span = Span::from_secs(8);
+/// How fast a slew changes, per s: 100 ppm within 200 s.
+const RAMP: f64 = 0.5e-6;
 
 /// A rate of the leader against UTC that is known worse than this is not used to steer.
 const RATE_KNOWN: Rate = Rate::from_ppm(1.0);
@@ -76,12 +76,10 @@ impl UtcPolicy {
         utc: Option<&UtcEstimate>,
     ) -> Rate {
         let Some(utc) = utc.filter(|utc| utc.on_leader) else { return self.slew };
-        if self.considered.is_some_and(|at| now - at < RECONSIDER) {
-            return self.slew;
-        }
+        let elapsed = self.considered.map_or(Span::ZERO, |at| now - at);
         self.considered = Some(now);
         let error = Span::from_ns(target.as_ns().saturating_sub(utc.utc.as_ns()));
-        self.slew = match self.limit {
+        let wanted = match self.limit {
             UtcLimit::Within(limit) if limit == Span::ZERO => self.follow(error, utc),
             UtcLimit::Within(limit) => {
                 let bound = Span::from_ns_f64(BOUND_SIGMAS * utc.sigma.as_ns_f64());
@@ -90,6 +88,9 @@ impl UtcPolicy {
             }
             UtcLimit::None => self.come_back(error),
         };
+        // A slew begins and ends gently: a jump of 100 ppm is one that a phase meter, or an ear, can notice.
+        let change = Rate::from_ratio(RAMP * elapsed.as_secs_f64());
+        self.slew = self.slew + (wanted - self.slew).clamp(change);
         self.slew
     }
 
@@ -97,16 +98,20 @@ impl UtcPolicy {
     fn follow(&self, error: Span, utc: &UtcEstimate) -> Rate {
         let (rate, sigma) = utc.rate;
         let rate = if sigma < RATE_KNOWN { rate } else { Rate::ZERO };
-        (rate - Rate::from_ratio(error.as_secs_f64() / PULL_IN)).clamp(self.slew_max)
+        (rate + self.pull(error)).clamp(self.slew_max)
     }
 
-    /// Back to UTC at the full slew, then the leader's exact rate again.
+    /// Back to UTC, then the leader's exact rate again.
     fn come_back(&mut self, error: Span) -> Rate {
         self.returning &= error.abs() > RETURNED;
-        if !self.returning {
-            return Rate::ZERO;
-        }
-        // Not faster than would overshoot before the next look.
-        -Rate::from_ratio(error.as_secs_f64() / RECONSIDER.as_secs_f64()).clamp(self.slew_max)
+        if self.returning { self.pull(error) } else { Rate::ZERO }
+    }
+
+    /// Against the error: in proportion when it is small, and never faster than can be braked in time.
+    fn pull(&self, error: Span) -> Rate {
+        let error = error.as_secs_f64();
+        let braking = (error.abs() * RAMP).sqrt();
+        let speed = (error.abs() / PULL_IN).min(braking).min(self.slew_max.ratio());
+        -Rate::from_ratio(speed.copysign(error))
     }
 }

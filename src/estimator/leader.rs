@@ -10,8 +10,6 @@
 mod bank;
 mod challenger;
 
-use std::collections::VecDeque;
-
 use super::filter::{Filter, Noise};
 use crate::ptp::SyncSample;
 use crate::time::{Leader, LeaderId, Line, Rate, Raw, Span, TimescaleId, Timestamp};
@@ -74,8 +72,10 @@ pub struct LeaderEstimator {
     timescale: TimescaleId,
     challengers: Challengers,
     /// Recent samples that are far off the line.
-    strays: VecDeque<(Timestamp<Raw>, Timestamp<Leader>)>,
+    strays: Vec<SyncSample>,
     last_sample: Option<Timestamp<Raw>>,
+    /// Mean distance of samples: the Sync interval, longer where messages get lost.
+    spacing: Option<Span>,
     samples: u64,
     outliers: u64,
 }
@@ -90,7 +90,7 @@ impl LeaderEstimator {
     pub fn observe(&mut self, sample: &SyncSample) -> Verdict {
         self.samples = self.samples.saturating_add(1);
         let (raw, sent) = (sample.received.at, sample.sent);
-        let (Some(axes), Some(bank)) = (self.axes, self.bank.as_mut()) else {
+        let (Some(axes), Some(bank)) = (self.axes, self.bank.as_ref()) else {
             self.begin(sample, 0.0, RATE_PRIOR, None);
             return Verdict::NewTimescale;
         };
@@ -106,8 +106,21 @@ impl LeaderEstimator {
         self.strays.clear();
         // Another leader on the same line is a warm takeover: it carries the old time on.
         self.leader = Some(sample.leader);
-        self.last_sample = Some(raw);
+        self.follow(raw, sent)
+    }
 
+    /// A sample on the line.
+    fn follow(&mut self, raw: Timestamp<Raw>, sent: Timestamp<Leader>) -> Verdict {
+        let (Some(axes), Some(bank)) = (self.axes, self.bank.as_mut()) else { return Verdict::NewTimescale };
+        if let Some(last) = self.last_sample.filter(|last| *last < raw) {
+            let apart = raw - last;
+            // A long silence counts as twice the mean: it says little about the spacing afterwards.
+            let mean = self.spacing.unwrap_or(apart);
+            self.spacing = Some(mean + (apart - mean).min(mean).part(SPACING_PART));
+        }
+        self.last_sample = self.last_sample.max(Some(raw));
+        let (time, phase) = (axes.time(raw), axes.phase(raw, sent));
+        let believed = *bank.believed();
         let posterior = bank.observe(time, phase);
         if let Some((change, filter)) = self.challengers.observe(time, phase, &believed, &posterior) {
             bank.restart(&filter);
@@ -123,16 +136,15 @@ impl LeaderEstimator {
     /// A sample far off the line: a forgery, or one of the first of another timescale.
     fn stray(&mut self, sample: &SyncSample, believed: &Filter) -> Verdict {
         self.outliers = self.outliers.saturating_add(1);
-        let here = (sample.received.at, sample.sent);
-        let agrees = self.strays.iter().all(|there| {
-            let (raw, sent) = (here.0 - there.0, here.1 - there.1);
+        let agrees = self.strays.iter().all(|stray| {
+            let (raw, sent) = (sample.received.at - stray.received.at, sample.sent - stray.sent);
             let difference = (raw - sent).abs();
             raw > Span::ZERO && difference < TIMESCALE_JUMP + Rate::from_ppm(1_000.0).gain_over(raw)
         });
         if !agrees {
             self.strays.clear();
         }
-        self.strays.push_back(here);
+        self.strays.push(*sample);
         if self.strays.len() < TIMESCALE_AGREE {
             return Verdict::Outlier;
         }
@@ -140,7 +152,13 @@ impl LeaderEstimator {
         let spread = if another { LEADER_SPREAD } else { SAME_LEADER_SPREAD };
         let time = self.axes.map_or(0.0, |axes| axes.time(sample.received.at));
         let rate_sigma = believed.predicted(time).known.rate.sqrt().hypot(spread);
-        self.begin(sample, believed.rate, rate_sigma, Some(believed.noise));
+        let strays = std::mem::take(&mut self.strays);
+        if let Some(first) = strays.first() {
+            self.begin(first, believed.rate, rate_sigma, Some(believed.noise));
+        }
+        for stray in strays.iter().skip(1) {
+            self.follow(stray.received.at, stray.sent);
+        }
         Verdict::NewTimescale
     }
 
@@ -186,6 +204,11 @@ impl LeaderEstimator {
         self.last_sample
     }
 
+    /// Mean distance of the last samples; longer than the leader's interval where messages get lost.
+    pub fn spacing(&self) -> Option<Span> {
+        self.spacing
+    }
+
     /// The learned noise of the path.
     pub fn noise(&self) -> Option<Noise> {
         self.bank.as_ref().map(|bank| bank.believed().noise)
@@ -196,6 +219,9 @@ impl LeaderEstimator {
         (self.samples, self.outliers)
     }
 }
+
+/// The mean distance of samples is taken over this many.
+const SPACING_PART: i64 = 32;
 
 /// A device that reboots comes back with its own crystal at nearly the same temperature (1 ppm).
 const SAME_LEADER_SPREAD: f64 = 1e3;

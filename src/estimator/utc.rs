@@ -25,6 +25,9 @@ const RAW_WANDER: f64 = 5.0;
 /// Rates against UTC, before anything is known (ns/s): leaders 6 to 23 ppm, computers up to 100 ppm.
 const RATE_PRIOR: f64 = 50e3;
 
+/// What a leader that turns by 25 ppm moves until it is noticed, 5 s later (ns).
+const TURNED_OFFSET: f64 = 125e3;
+
 /// Asymmetry that a stamp itself can have: the send stamp is taken before the packet leaves (ns).
 const STAMP_FLOOR: f64 = 5e3;
 
@@ -203,8 +206,19 @@ impl UtcEstimator {
         });
     }
 
-    /// Keeps the flywheel on the leader; tell it of every change of the line.
+    /// The leader's rate has just changed: UTC's rate against it is unknown again, and the last few seconds
+    /// have moved its offset.
+    pub fn leader_turned(&mut self) {
+        if let Some(state) = self.state.as_mut() {
+            state.var_rate += RATE_PRIOR * RATE_PRIOR;
+            state.var_offset += TURNED_OFFSET * TURNED_OFFSET;
+            state.covariance = 0.0;
+        }
+    }
+
+    /// Keeps the flywheel on the leader; without one it coasts on the last line.
     pub fn follow(&mut self, now: Timestamp<Raw>, leader: Option<(TimescaleId, Line<Leader, Raw>)>) {
+        self.flywheel.coasting = leader.is_none();
         let Some((timescale, line)) = leader else { return };
         if self.flywheel.follow(now, timescale, line)
             && let Some(state) = self.state.as_mut()
@@ -243,12 +257,14 @@ struct Flywheel {
     line: Line<Leader, Raw>,
     /// What is added to the leader's time so that nothing jumps where the timescale changes.
     shift: Span,
+    /// The leader is not heard: it is this computer's oscillator that turns the flywheel.
+    coasting: bool,
 }
 
 impl Default for Flywheel {
     fn default() -> Self {
         let line = Line::exact(Timestamp::EPOCH, Timestamp::EPOCH, Rate::ZERO);
-        Self { timescale: None, line, shift: Span::ZERO }
+        Self { timescale: None, line, shift: Span::ZERO, coasting: true }
     }
 }
 
@@ -269,7 +285,7 @@ impl Flywheel {
     }
 
     fn wander(&self) -> f64 {
-        if self.timescale.is_some() { LEADER_WANDER } else { RAW_WANDER }
+        if self.coasting { RAW_WANDER } else { LEADER_WANDER }
     }
 }
 
