@@ -23,8 +23,9 @@ mod linux {
 
     use anyhow::{Context, bail};
     use clap::Parser;
+    use dantetimesync::clock::linux::raw_clock;
     use dantetimesync::leader::{
-        Leader, LeaderControl, LeaderOptions, NtpServer, NtpServerOptions, TimeBase, Wander, clocks,
+        Leader, LeaderControl, LeaderOptions, NtpServer, NtpServerOptions, TimeBase, Wander,
     };
     use dantetimesync::time::{Rate, Span};
 
@@ -139,9 +140,9 @@ mod linux {
     #[allow(clippy::disallowed_methods, reason = "the life of this program is measured in real time")]
     fn stop_after(life: Span, control: &Arc<LeaderControl>) {
         let control = Arc::clone(control);
-        let end = clocks::raw_now() + life;
+        let end = raw_clock() + life;
         thread::spawn(move || {
-            while clocks::raw_now() < end {
+            while raw_clock() < end {
                 thread::sleep(std::time::Duration::from_millis(100));
             }
             control.stop();

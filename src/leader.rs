@@ -4,13 +4,11 @@
 //! touch. So a daemon may steer the clock of the very computer on which its leader runs, and an observer who
 //! knows the [`TimeBase`] knows the truth.
 //!
-//! Not part of the daemon: this is an edge with sockets, clocks and waits of its own.
+//! Not part of the daemon: this is an edge that paces itself, on the daemon's own sockets and clock readings.
 
-pub mod clocks;
-mod ntp_server;
-pub mod socket;
+pub(crate) mod message;
+pub(crate) mod ntp_server;
 mod time_base;
-mod wire;
 
 pub use ntp_server::{NtpServer, NtpServerOptions};
 pub use time_base::{TimeBase, Wander};
@@ -21,11 +19,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::Reading;
+use crate::clock::linux::{LinuxClock, raw_clock};
+use crate::clock::{Reading, SystemClock, Timeline};
 use crate::config::DEFAULT_SUBDOMAIN;
-use crate::net::{EVENT_PORT, GENERAL_PORT};
-use crate::time::{Leader as LeaderScale, Rate, Raw, Span, System, Timestamp};
-use socket::StampedSocket;
+use crate::net::linux::{convert, is_nothing};
+use crate::net::socket::{self, Received, STAMP_BOTH, UdpSocket};
+use crate::net::{EVENT_PORT, GENERAL_PORT, Payload, interface};
+use crate::time::{Leader as LeaderScale, Rate, Raw, Span, Timestamp};
+use message::{VARIANCE, Voice, interval_log2};
 
 /// Who the leader is, and where it speaks.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +80,18 @@ impl LeaderOptions {
             wander: Vec::new(),
             interval: Span::from_ms(250),
             first_sequence: 0,
+        }
+    }
+
+    fn voice(&self) -> Voice {
+        Voice {
+            subdomain: self.subdomain,
+            uuid: self.uuid,
+            port: self.port_id,
+            stratum: self.stratum,
+            variance: VARIANCE,
+            preferred: self.preferred,
+            interval_log2: interval_log2(self.interval),
         }
     }
 }
@@ -142,15 +155,19 @@ impl Drop for StopOnDrop<'_> {
 /// A PTPv1 leader with its sockets open.
 #[derive(Debug)]
 pub struct Leader {
-    options: LeaderOptions,
-    event: StampedSocket,
-    general: StampedSocket,
+    interval: Span,
+    voice: Voice,
+    /// Connected to the group's event port, and stamped by the kernel.
+    event: UdpSocket,
+    /// Connected to the group's general port.
+    general: UdpSocket,
+    clock: LinuxClock,
     time_base: TimeBase,
     sequence: u16,
 }
 
 /// How long the kernel may take to hand over a transmit stamp; veth and loopback need microseconds.
-const STAMP_PATIENCE: Duration = Duration::from_millis(20);
+const STAMP_PATIENCE: Span = Span::from_ms(20);
 
 /// The longest sleep in one piece, so that `stop` is heard soon.
 const SLEEP_MAX: Span = Span::from_ms(20);
@@ -158,31 +175,37 @@ const SLEEP_MAX: Span = Span::from_ms(20);
 /// The fastest Sync rate: 1 kHz.
 const INTERVAL_MIN: Span = Span::from_ms(1);
 
-/// If system minus raw clock moved more than this while a Sync was sent, somebody stepped the system clock and
-/// the stamp is void. Slewing at 500 ppm moves it 10 µs in 20 ms.
-const STEP_LIMIT: Span = Span::from_us(20);
-
 impl Leader {
     /// Opens the sockets; sends nothing yet.
     ///
     /// # Errors
-    /// When a socket cannot be opened, the interface's address does not exist, or the interval is below 1 ms.
+    /// When a socket cannot be opened, no usable interface has the address, or the interval is below 1 ms.
     pub fn open(options: LeaderOptions) -> io::Result<Self> {
         if options.interval < INTERVAL_MIN {
             let message = format!("interval {} is out of range: {INTERVAL_MIN} or more", options.interval);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let open = || -> io::Result<StampedSocket> {
-            // Like Dante devices, from a port that the system chooses.
-            let socket = StampedSocket::bind(SocketAddrV4::new(options.interface, 0))?;
-            socket.send_multicast_by(options.interface)?;
+        let interface = interface_with(options.interface)?;
+        // Like Dante devices, from ports that the system chooses. A new socket's multicast goes one hop far and
+        // is heard on this computer too.
+        let open = |port| -> io::Result<UdpSocket> {
+            let socket = UdpSocket::new()?;
+            socket.multicast_by(interface)?;
+            socket.connect(SocketAddrV4::new(options.group, port))?;
             Ok(socket)
         };
-        let (event, general) = (open()?, open()?);
+        let (event, general) = (open(options.event_port)?, open(options.general_port)?);
+        event.stamp(STAMP_BOTH)?;
         let anchor = Timestamp::<LeaderScale>::EPOCH + options.epoch;
-        let time_base = TimeBase::new(clocks::raw_now(), anchor, options.rate, options.wander.clone());
-        let sequence = options.first_sequence;
-        Ok(Self { options, event, general, time_base, sequence })
+        Ok(Self {
+            interval: options.interval,
+            voice: options.voice(),
+            event,
+            general,
+            clock: LinuxClock::observe().map_err(io::Error::other)?,
+            time_base: TimeBase::new(raw_clock(), anchor, options.rate, options.wander),
+            sequence: options.first_sequence,
+        })
     }
 
     /// The leader's clock as it runs now.
@@ -193,19 +216,20 @@ impl Leader {
     /// Sends Sync and Follow_Up until `control` says stop. `changed` hears of every new time base.
     ///
     /// # Errors
-    /// When sending fails for another reason than a network that is down for the moment.
+    /// When the clock cannot be read, or sending fails for another reason than a network that is down for the
+    /// moment.
     pub fn run(mut self, control: &LeaderControl, mut changed: impl FnMut(&TimeBase)) -> io::Result<()> {
-        let mut due = clocks::raw_now();
+        let mut due = raw_clock();
         while wait_until(due, control) {
             if let Some(rate) = control.take_rate() {
-                self.time_base = self.time_base.with_rate(clocks::raw_now(), rate);
+                self.time_base = self.time_base.with_rate(raw_clock(), rate);
                 changed(&self.time_base);
             }
             if !control.paused.load(Ordering::Relaxed) {
                 self.speak(control)?;
             }
             // A computer that slept or stalled must not catch up with a burst.
-            due = (due + self.options.interval).max(clocks::raw_now());
+            due = (due + self.interval).max(raw_clock());
         }
         Ok(())
     }
@@ -214,37 +238,77 @@ impl Leader {
     fn speak(&mut self, control: &LeaderControl) -> io::Result<()> {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
-        let before = clocks::read(PRECISE)?;
+        let rate = self.clock.rate().map_err(io::Error::other)?;
+        let before = self.clock.read().map_err(io::Error::other)?;
+        let mut timeline = Timeline::new();
+        timeline.restart(before, rate);
         // As Dante devices do: the time in the Sync itself is a little early, only the Follow_Up is right.
-        let sync = wire::sync(&self.options, sequence, self.time_base.at(before.raw));
-        let to = SocketAddrV4::new(self.options.group, self.options.event_port);
-        let token = match self.event.send_to(&sync, to) {
-            Err(error) if is_passing(&error) => return Ok(()),
-            sent => sent?,
-        };
+        let sync = self.voice.sync(sequence, self.time_base.at(before.raw));
+        if !send(&self.event, &sync)? {
+            return Ok(());
+        }
         control.sent.fetch_add(1, Ordering::Relaxed);
-        let stamp = self.event.transmit_stamp(token, STAMP_PATIENCE)?;
-        let after = clocks::read(PRECISE)?;
-        let Some(sent_at) = stamp.filter(|_| unstepped(before, after)) else {
+        let copy = stamped_copy(&self.event, &sync)?;
+        let after = self.clock.read().map_err(io::Error::other)?;
+        let Some(sent_at) = copy.and_then(|copy| sent_at(&copy, timeline, after)) else {
             control.without_stamp.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         };
-        let raw = clocks::raw_of(sent_at, after, clocks::kernel_rate()?);
-        let follow_up = wire::follow_up(&self.options, sequence, self.time_base.at(raw));
-        let to = SocketAddrV4::new(self.options.group, self.options.general_port);
-        match self.general.send_to(&follow_up, to) {
-            Err(error) if is_passing(&error) => Ok(()),
-            sent => sent.map(|_| ()),
+        let follow_up = self.voice.follow_up(sequence, self.time_base.at(sent_at));
+        send(&self.general, &follow_up).map(drop)
+    }
+}
+
+/// The number of the interface with this address.
+fn interface_with(address: Ipv4Addr) -> io::Result<u32> {
+    let interfaces = interface::list(true)?;
+    if let Some(interface) = interfaces.iter().find(|interface| interface.address == address) {
+        return Ok(interface.index);
+    }
+    let names: Vec<String> = interfaces.iter().map(ToString::to_string).collect();
+    let message = format!("no interface has the address {address}; there are: {}", names.join(", "));
+    Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message))
+}
+
+/// False when the network is down for the moment.
+fn send(socket: &UdpSocket, message: &Payload) -> io::Result<bool> {
+    match socket.send(message.as_slice()) {
+        Ok(()) => Ok(true),
+        Err(error) if is_passing(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The copy of `message`, which was just sent, with the kernel's stamp. The frame that comes back ends in the
+/// message; copies of earlier ones are dropped.
+fn stamped_copy(socket: &UdpSocket, message: &Payload) -> io::Result<Option<Received>> {
+    let deadline = raw_clock() + STAMP_PATIENCE;
+    loop {
+        let left = deadline - raw_clock();
+        if left <= Span::ZERO {
+            return Ok(None);
+        }
+        let mut fds = [socket::pollfd(socket.fd())];
+        socket::poll(&mut fds, left)?;
+        if !fds.iter().any(socket::has_error) {
+            continue;
+        }
+        match socket.receive_sent() {
+            Ok(copy) if copy.payload.as_slice().ends_with(message.as_slice()) => return Ok(Some(copy)),
+            Ok(_) => {}
+            // Then it is a fault of the network, of which the next Sync will hear as well.
+            Err(error) if is_nothing(&error) => drop(socket.take_error()),
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Sandwiches of clock calls per reading: the best of ten is good to 1 ns.
-const PRECISE: u32 = 10;
-
-fn unstepped(before: Reading, after: Reading) -> bool {
-    let moved = (after.system - before.system) - (after.raw - before.raw);
-    moved.abs() < STEP_LIMIT + before.uncertainty + after.uncertainty
+/// When a message left, by its `copy` and the clocks before (`timeline`) and `after`; None if somebody stepped
+/// the system clock between the two.
+fn sent_at(copy: &Received, mut timeline: Timeline, after: Reading) -> Option<Timestamp<Raw>> {
+    let disturbed = timeline.check(after).is_some();
+    let stamp = convert(copy, true, after.raw, &timeline).ok();
+    stamp.filter(|_| !disturbed).map(|stamp| stamp.at)
 }
 
 /// The link is down, or the queue is full: the next Sync may get through.
@@ -257,7 +321,7 @@ fn is_passing(error: &io::Error) -> bool {
 #[allow(clippy::disallowed_methods, reason = "a leader paces itself; it is no part of the daemon")]
 fn wait_until(due: Timestamp<Raw>, control: &LeaderControl) -> bool {
     while !control.stopped() {
-        let left = due - clocks::raw_now();
+        let left = due - raw_clock();
         if left <= Span::ZERO {
             return true;
         }
@@ -267,31 +331,53 @@ fn wait_until(due: Timestamp<Raw>, control: &LeaderControl) -> bool {
     false
 }
 
-/// A kernel stamp: a reading of the system clock.
-type KernelStamp = Timestamp<System>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::PtpNetwork;
+    use crate::net::linux::{NetworkOptions, RealPtpNetwork};
+    use crate::net::{Datagram, NetworkEvent};
+    use crate::ptp::follower::Follower;
+    use crate::ptp::{Outcome, SyncSample};
 
-    /// A port that nobody listens on by accident, and that needs no privilege.
-    fn receiver() -> (StampedSocket, SocketAddrV4) {
-        let socket = StampedSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-        let address = socket.address().unwrap();
-        (socket, address)
+    /// A socket of the general port's kind, and its port: nobody listens there by accident.
+    fn free_port() -> (UdpSocket, u16) {
+        let socket = UdpSocket::new().unwrap();
+        socket.share_port().unwrap();
+        socket.bind(0).unwrap();
+        let port = socket.port().unwrap();
+        (socket, port)
+    }
+
+    /// What a follower on this computer makes of a datagram that it waits for.
+    fn next_datagram(network: &mut RealPtpNetwork, clock: &mut LinuxClock) -> Datagram {
+        let mut timeline = Timeline::new();
+        for _ in 0..1_000 {
+            let reading = clock.read().unwrap();
+            timeline.changed(reading, reading, clock.rate().unwrap());
+            network.wait(Span::from_ms(20), &mut []).unwrap();
+            if let Some(NetworkEvent::Datagram(datagram)) = network.next_event(&timeline).unwrap() {
+                return datagram;
+            }
+        }
+        panic!("nothing heard");
     }
 
     #[test]
-    fn a_leader_on_loopback_is_heard_with_stamps_that_fit_its_time_base() {
-        let group = Ipv4Addr::new(224, 0, 1, 129);
-        let (events, event) = receiver();
-        let (generals, general) = receiver();
-        for socket in [&events, &generals] {
-            socket.join(group, Ipv4Addr::LOCALHOST).unwrap();
-        }
+    fn a_leader_on_loopback_is_followed_with_stamps_that_fit_its_time_base() {
+        let ((_event, event_port), (_general, general_port)) = (free_port(), free_port());
+        let mut network = RealPtpNetwork::open(NetworkOptions {
+            interface: Some("lo".to_owned()),
+            event_port,
+            general_port,
+            group: Ipv4Addr::new(224, 0, 1, 129),
+            loopback: true,
+            subdomain: DEFAULT_SUBDOMAIN,
+        })
+        .unwrap();
         let leader = Leader::open(LeaderOptions {
-            event_port: event.port(),
-            general_port: general.port(),
+            event_port,
+            general_port,
             interval: Span::from_ms(5),
             rate: Rate::from_ppm(40.0),
             first_sequence: u16::MAX,
@@ -300,34 +386,27 @@ mod tests {
         .unwrap();
         let time_base = leader.time_base().clone();
         let control = LeaderControl::default();
+        let mut samples: Vec<SyncSample> = Vec::new();
         thread::scope(|scope| {
             let running = scope.spawn(|| leader.run(&control, |_| ()));
             let _ended = control.stop_on_drop();
-            let patience = Duration::from_secs(10);
-            let mut buffer = [0; 256];
-            // The second one: the first may pay for cold paths.
-            for sequence in [u16::MAX, 0] {
-                let sync = events.receive(&mut buffer, patience).unwrap().expect("a Sync");
-                let received = clocks::raw_of(
-                    sync.stamp.expect("a kernel stamp"),
-                    clocks::read(PRECISE).unwrap(),
-                    clocks::kernel_rate().unwrap(),
-                );
-                assert_eq!(buffer[30..32], sequence.to_be_bytes());
-                let follow_up = generals.receive(&mut buffer, patience).unwrap().expect("a Follow_Up");
-                assert_eq!(follow_up.length, 52);
-                assert_eq!(buffer[42..44], sequence.to_be_bytes());
-                let seconds = u32::from_be_bytes(buffer[44..48].try_into().unwrap());
-                let ns = u32::from_be_bytes(buffer[48..52].try_into().unwrap());
-                let sent = i64::from(seconds) * 1_000_000_000 + i64::from(ns);
-                let delay = time_base.at(received) - Timestamp::from_ns(sent);
-                // Both stamps are the kernel's, microseconds apart; a wrong conversion is off by far more.
-                assert!(delay > Span::ZERO && delay < Span::from_ms(5), "{delay}");
+            let mut follower = Follower::new(DEFAULT_SUBDOMAIN);
+            follower.set_interfaces(&network.interfaces());
+            let mut clock = LinuxClock::observe().unwrap();
+            while samples.len() < 20 {
+                let datagram = next_datagram(&mut network, &mut clock);
+                if let Outcome::Sample(sample) = follower.handle_datagram(&datagram, raw_clock()) {
+                    samples.push(sample);
+                }
             }
             control.stop();
             running.join().unwrap().unwrap();
         });
-        assert!(control.sent() >= 2);
+        assert!(control.sent() >= 20);
+        for sample in &samples {
+            let delay = time_base.at(sample.received.at) - sample.sent;
+            assert!(delay > Span::ZERO && delay < Span::from_ms(5), "{delay} at {}", sample.sequence);
+        }
     }
 
     #[test]
@@ -337,10 +416,23 @@ mod tests {
             system: Timestamp::from_ns(system),
             uncertainty: Span::from_ns(30),
         };
-        let before = reading(0, 1_000_000_000);
-        assert!(unstepped(before, reading(20_000_000, 1_020_010_000)), "a slew of 500 ppm");
-        assert!(!unstepped(before, reading(100_000, 1_000_130_000)), "a step of 30 µs");
-        assert!(!unstepped(before, reading(100_000, 950_100_000)), "a step of -50 ms");
+        let mut timeline = Timeline::new();
+        timeline.restart(reading(0, 1_000_000_000), Rate::ZERO);
+        let source = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let stamp = Some(Timestamp::from_ns(1_000_010_000));
+        let copy = Received { payload: Payload::new(b"a Sync"), source, stamp };
+        let sent = |after| sent_at(&copy, timeline.clone(), after);
+        let expected = Some(Timestamp::from_ns(10_000));
+        assert_eq!(sent(reading(20_000_000, 1_020_010_000)), expected, "a slew of 500 ppm");
+        assert_eq!(sent(reading(100_000, 1_000_130_000)), None, "a step of 30 µs");
+        assert_eq!(sent(reading(100_000, 950_100_000)), None, "a step of -50 ms");
+        assert_eq!(sent_at(&Received { stamp: None, ..copy }, timeline, reading(0, 0)), None, "no stamp");
+    }
+
+    #[test]
+    fn an_address_of_no_interface_is_refused_with_a_list() {
+        let error = Leader::open(LeaderOptions::on(Ipv4Addr::new(203, 0, 113, 7))).unwrap_err();
+        assert!(error.to_string().contains("203.0.113.7; there are: lo (127.0.0.1)"), "{error}");
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use super::socket::StampedSocket;
-use super::{LeaderControl, PRECISE, clocks};
+use super::LeaderControl;
+use crate::clock::linux::{LinuxClock, raw_clock};
+use crate::clock::{SystemClock, Timeline};
+use crate::net::linux::{convert, is_nothing};
+use crate::net::socket::{self, Received, STAMP_RECEIVE, UdpSocket};
+use crate::ntp::wire::{Leap, NtpTime, Packet};
 use crate::time::{Line, Rate, Raw, Span, Timestamp, Utc};
 
 /// Where the server listens, and what it believes.
@@ -23,24 +26,28 @@ pub struct NtpServerOptions {
 /// A small NTP server (RFC 5905, server mode only) of stratum 2.
 #[derive(Debug)]
 pub struct NtpServer {
-    socket: StampedSocket,
+    socket: UdpSocket,
+    clock: LinuxClock,
     utc: Line<Utc, Raw>,
 }
 
-/// How long a stop may go unheard.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a stop may go unheard, and how often the clocks are read to convert stamps.
+const PATIENCE: Span = Span::from_ms(20);
 
 impl NtpServer {
     /// Opens the socket. The server's time starts at the system clock plus `offset`, and then depends on the
     /// raw clock alone.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, or the clock not be read.
     pub fn bind(options: NtpServerOptions) -> io::Result<Self> {
-        let socket = StampedSocket::bind(options.address)?;
-        let start = clocks::read(PRECISE)?;
+        let socket = UdpSocket::new()?;
+        socket.stamp(STAMP_RECEIVE)?;
+        socket.bind_at(options.address)?;
+        let mut clock = LinuxClock::observe().map_err(io::Error::other)?;
+        let start = clock.read().map_err(io::Error::other)?;
         let utc = Timestamp::<Utc>::from_ns(start.system.as_ns()) + options.offset;
-        Ok(Self { socket, utc: Line::exact(utc, start.raw, options.rate) })
+        Ok(Self { socket, clock, utc: Line::exact(utc, start.raw, options.rate) })
     }
 
     /// Where the server listens.
@@ -59,85 +66,78 @@ impl NtpServer {
     /// Answers until `control` says stop; silent while it says pause.
     ///
     /// # Errors
-    /// When the socket fails.
+    /// When the socket or the clock fails.
     pub fn run(mut self, control: &LeaderControl) -> io::Result<()> {
-        let mut buffer = [0; 512];
+        let mut timeline = Timeline::new();
         while !control.stopped() {
-            let Some(received) = self.socket.receive(&mut buffer, PATIENCE)? else { continue };
-            let arrived = match received.stamp {
-                Some(stamp) => clocks::raw_of(stamp, clocks::read(PRECISE)?, clocks::kernel_rate()?),
-                None => clocks::raw_now(),
-            };
-            let request = buffer.get(..received.length).unwrap_or_default();
+            // The system clock may be steered at any time: a new piece of its line for every wait.
+            let reading = self.clock.read().map_err(io::Error::other)?;
+            timeline.changed(reading, reading, self.clock.rate().map_err(io::Error::other)?);
+            let Some(received) = self.receive()? else { continue };
+            let woke_at = raw_clock();
+            // A stamp that cannot be converted is replaced by one of our own: later, but never wrong by a step.
+            let arrived = convert(&received, false, woke_at, &timeline).map_or(woke_at, |stamp| stamp.at);
             if control.paused.load(Ordering::Relaxed) {
                 continue;
             }
-            let Some(mut response) = response(request, self.utc.at(arrived)) else { continue };
-            put(&mut response, TRANSMIT, &ntp_time(self.utc.at(clocks::raw_now())));
+            let Some(mut answer) = answer(received.payload.as_slice(), self.utc.at(arrived)) else {
+                continue;
+            };
+            answer.transmit = NtpTime::from_utc(self.utc.at(raw_clock()));
             // A client that is gone is no reason to stop.
-            if self.socket.send_to(&response, received.source).is_ok() {
+            if self.socket.send_to(&answer.to_bytes(), received.source).is_ok() {
                 control.sent.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())
     }
+
+    /// The next datagram, if one comes soon.
+    fn receive(&self) -> io::Result<Option<Received>> {
+        let mut fds = [socket::pollfd(self.socket.fd())];
+        socket::poll(&mut fds, PATIENCE)?;
+        if !fds.iter().any(socket::is_readable) {
+            return Ok(None);
+        }
+        match self.socket.receive() {
+            Ok(received) => Ok(Some(received)),
+            Err(error) if is_nothing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
-const LENGTH: usize = 48;
 const MODE_CLIENT: u8 = 3;
 const MODE_SERVER: u8 = 4;
 const STRATUM: u8 = 2;
 /// 2^-20 s, 1 µs.
 const PRECISION: i8 = -20;
-/// Root delay and dispersion of 1 ms, in 2^-16 s.
-const ROOT_ERROR: u32 = 66;
+/// Root delay and dispersion of a server on the next switch.
+const ROOT_ERROR: Span = Span::from_ms(1);
 /// 127.127.1.0: by custom a clock of the server's own.
 const REFERENCE_ID: [u8; 4] = [127, 127, 1, 0];
+/// How long ago the server's own clock was set.
+const REFERENCE_AGE: Span = Span::from_secs(8);
 
-const REFERENCE: usize = 16;
-const ORIGIN: usize = 24;
-const RECEIVE: usize = 32;
-const TRANSMIT: usize = 40;
-
-/// The answer but for its transmit time; `None` for anything but a client's request.
-fn response(request: &[u8], arrived: Timestamp<Utc>) -> Option<[u8; LENGTH]> {
-    let request = request.get(..LENGTH)?;
-    let (first, poll) = (*request.first()?, *request.get(2)?);
-    let version = first >> 3 & 7;
-    if first & 7 != MODE_CLIENT || !(1..=4).contains(&version) {
-        return None;
-    }
-    let mut bytes = [0; LENGTH];
-    put(&mut bytes, 0, &[version << 3 | MODE_SERVER, STRATUM, poll]);
-    put(&mut bytes, 3, &PRECISION.to_be_bytes());
-    put(&mut bytes, 4, &ROOT_ERROR.to_be_bytes());
-    put(&mut bytes, 8, &ROOT_ERROR.to_be_bytes());
-    put(&mut bytes, 12, &REFERENCE_ID);
-    put(&mut bytes, REFERENCE, &ntp_time(arrived - Span::from_secs(1)));
-    put(&mut bytes, ORIGIN, request.get(TRANSMIT..)?);
-    put(&mut bytes, RECEIVE, &ntp_time(arrived));
-    Some(bytes)
-}
-
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    for (to, from) in bytes.iter_mut().skip(at).zip(value) {
-        *to = *from;
-    }
-}
-
-/// From 1900 to 1970, RFC 5905.
-const ERA_OFFSET_S: i64 = 2_208_988_800;
-
-/// Seconds since 1900 modulo 2^32, and a fraction in 2^-32 s.
-fn ntp_time(time: Timestamp<Utc>) -> [u8; 8] {
-    let seconds = time.as_ns().div_euclid(1_000_000_000) + ERA_OFFSET_S;
-    let era_seconds = u32::try_from(seconds.rem_euclid(1 << 32)).unwrap_or_default();
-    let ns = u64::try_from(time.as_ns().rem_euclid(1_000_000_000)).unwrap_or_default();
-    let fraction = u32::try_from((ns << 32) / 1_000_000_000).unwrap_or_default();
-    let mut bytes = [0; 8];
-    put(&mut bytes, 0, &era_seconds.to_be_bytes());
-    put(&mut bytes, 4, &fraction.to_be_bytes());
-    bytes
+/// The answer to a request that arrived at `arrived`, as if sent at once; `None` for anything but a client's
+/// request.
+pub(crate) fn answer(request: &[u8], arrived: Timestamp<Utc>) -> Option<Packet> {
+    let request = Packet::parse(request).ok().filter(|request| request.mode == MODE_CLIENT)?;
+    Some(Packet {
+        leap: Leap::None,
+        version: request.version,
+        mode: MODE_SERVER,
+        stratum: STRATUM,
+        poll: request.poll,
+        precision: PRECISION,
+        root_delay: ROOT_ERROR,
+        root_dispersion: ROOT_ERROR,
+        reference_id: REFERENCE_ID,
+        reference: NtpTime::from_utc(arrived - REFERENCE_AGE),
+        origin: request.transmit,
+        receive: NtpTime::from_utc(arrived),
+        transmit: NtpTime::from_utc(arrived),
+    })
 }
 
 #[cfg(test)]
@@ -146,22 +146,17 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::thread;
 
-    #[test]
-    fn times_are_counted_from_1900_and_wrap_in_2036() {
-        assert_eq!(ntp_time(Timestamp::from_ns(500_000_000)), [0x83, 0xaa, 0x7e, 0x80, 0x80, 0, 0, 0]);
-        // 7 February 2036, 06:28:16.
-        assert_eq!(ntp_time(Timestamp::from_ns(2_085_978_496_000_000_000)), [0; 8]);
-    }
+    const COOKIE: u64 = 0x6120_636f_6f6b_6965;
 
     #[test]
     fn only_requests_of_clients_are_answered() {
-        let mut request = [0; LENGTH];
+        let mut request = Packet::request(COOKIE).to_bytes();
         for (first, answered) in [(0x23, true), (0x1b, true), (0x24, false), (0x21, false), (0x03, false)] {
             request[0] = first;
-            assert_eq!(response(&request, Timestamp::EPOCH).is_some(), answered, "{first:#x}");
+            assert_eq!(answer(&request, Timestamp::EPOCH).is_some(), answered, "{first:#x}");
         }
         request[0] = 0x23;
-        assert_eq!(response(&request[..47], Timestamp::EPOCH), None);
+        assert_eq!(answer(&request[..47], Timestamp::EPOCH), None);
     }
 
     #[test]
@@ -177,27 +172,25 @@ mod tests {
         thread::scope(|scope| {
             let running = scope.spawn(|| server.run(&control));
             let _ended = control.stop_on_drop();
-            let mut client = StampedSocket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let mut request = [0; LENGTH];
-            request[0] = 0x23;
-            request[TRANSMIT..].copy_from_slice(b"a cookie");
-            let before = utc.at(clocks::raw_now());
-            client.send_to(&request, address).unwrap();
-            let mut answer = [0; LENGTH];
-            let received = client.receive(&mut answer, Duration::from_secs(10)).unwrap().unwrap();
-            let after = utc.at(clocks::raw_now());
+            let client = UdpSocket::new().unwrap();
+            client.connect(address).unwrap();
+            let before = utc.at(raw_clock());
+            client.send(&Packet::request(COOKIE).to_bytes()).unwrap();
+            let mut fds = [socket::pollfd(client.fd())];
+            socket::poll(&mut fds, Span::from_secs(10)).unwrap();
+            let received = client.receive().unwrap();
+            let after = utc.at(raw_clock());
             control.stop();
             running.join().unwrap().unwrap();
 
-            assert_eq!((received.length, received.source), (LENGTH, address));
-            assert_eq!((answer[0], answer[1]), (0x24, STRATUM));
-            assert_eq!(&answer[ORIGIN..RECEIVE], b"a cookie");
+            assert_eq!(received.source, address);
+            let answer = Packet::parse(received.payload.as_slice()).unwrap();
+            assert_eq!((answer.version, answer.mode, answer.stratum), (4, MODE_SERVER, STRATUM));
+            assert_eq!(answer.origin, NtpTime(COOKIE));
             // The conversion of the kernel's stamp may be off by some ns.
             let slack = Span::from_us(1);
-            let (before, after) = (ntp_time(before - slack), ntp_time(after + slack));
-            assert!(before.as_slice() <= &answer[RECEIVE..TRANSMIT], "times order as bytes");
-            assert!(answer[RECEIVE..TRANSMIT] <= answer[TRANSMIT..]);
-            assert!(answer[TRANSMIT..] <= after[..]);
+            let (receive, transmit) = (answer.receive.to_utc(), answer.transmit.to_utc());
+            assert!(before - slack <= receive && receive <= transmit && transmit <= after + slack);
         });
     }
 }

@@ -97,10 +97,30 @@ impl UdpSocket {
 
     /// Takes `port` on all addresses.
     pub fn bind(&self, port: u16) -> io::Result<()> {
-        let address = to_sockaddr(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
+        self.bind_at(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))
+    }
+
+    /// Takes a port on one address; port 0 lets the system choose.
+    pub fn bind_at(&self, address: SocketAddrV4) -> io::Result<()> {
+        let address = to_sockaddr(address);
         // SAFETY: the address outlives the call, and its size is the one given.
         checked(unsafe { libc::bind(self.fd(), (&raw const address).cast(), size_of_val_u32(&address)) })
             .map(drop)
+    }
+
+    /// Where the socket is bound.
+    pub fn address(&self) -> io::Result<SocketAddrV4> {
+        let mut address = to_sockaddr(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        let mut size = size_of_val_u32(&address);
+        // SAFETY: the places for the result and its size outlive the call.
+        checked(unsafe { libc::getsockname(self.fd(), (&raw mut address).cast(), &raw mut size) })?;
+        Ok(from_sockaddr(&address))
+    }
+
+    /// Sends multicast by this interface.
+    pub fn multicast_by(&self, interface: u32) -> io::Result<()> {
+        let by = membership(Ipv4Addr::UNSPECIFIED, interface);
+        self.set(libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &by)
     }
 
     /// Talks to one peer only, and hears of its refusals.
@@ -113,16 +133,20 @@ impl UdpSocket {
 
     /// Sends to the connected peer.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        // SAFETY: the buffer outlives the call, and its size is the one given; there is no address.
+        self.send_with(bytes, None)
+    }
+
+    /// Sends to anybody.
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddrV4) -> io::Result<()> {
+        self.send_with(bytes, Some(&to_sockaddr(to)))
+    }
+
+    fn send_with(&self, bytes: &[u8], to: Option<&libc::sockaddr_in>) -> io::Result<()> {
+        let (to, size) =
+            to.map_or((std::ptr::null(), 0), |to| (std::ptr::from_ref(to).cast(), size_of_val_u32(to)));
+        // SAFETY: buffer and address outlive the call, and their sizes are the ones given.
         let sent = unsafe {
-            libc::sendto(
-                self.fd(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                libc::MSG_DONTWAIT,
-                std::ptr::null(),
-                0,
-            )
+            libc::sendto(self.fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, to, size)
         };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
@@ -199,19 +223,9 @@ impl UdpSocket {
 
 #[cfg(test)]
 impl UdpSocket {
-    /// Sends multicast by this interface.
-    pub fn multicast_by(&self, interface: u32) -> io::Result<()> {
-        let by = membership(Ipv4Addr::UNSPECIFIED, interface);
-        self.set(libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &by)
-    }
-
     /// The port that the socket got.
     pub fn port(&self) -> io::Result<u16> {
-        let mut address = to_sockaddr(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-        let mut size = size_of_val_u32(&address);
-        // SAFETY: the places for the result and its size outlive the call.
-        checked(unsafe { libc::getsockname(self.fd(), (&raw mut address).cast(), &raw mut size) })?;
-        Ok(from_sockaddr(&address).port())
+        self.address().map(|address| address.port())
     }
 }
 

@@ -1,17 +1,15 @@
 //! Who sends on the PTP group: leaders with their clocks, and strangers.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    reason = "a simulator writes its own messages at fixed offsets, with values that it made"
-)]
+#![allow(clippy::as_conversions, clippy::indexing_slicing, reason = "a simulator's own lists and numbers")]
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::plan::{LeaderPlan, StrangerKind, StrangerPlan, ns_of_s};
 use super::random::Random;
+use crate::config::DEFAULT_SUBDOMAIN;
+use crate::leader::message::{VARIANCE, Voice, interval_log2, wire_time};
 use crate::net::{Payload, Port};
-use crate::time::LeaderId;
+use crate::time::{Leader as LeaderScale, LeaderId, Span, Timestamp};
 
 /// A message that leaves a sender.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +96,7 @@ impl Life {
 #[derive(Debug)]
 pub(super) struct Leader {
     plan: LeaderPlan,
+    voice: Voice,
     pub(super) clock: LeaderClock,
     start: i64,
     /// The first Sync of the first life, after which they come in the interval's rhythm.
@@ -116,17 +115,13 @@ impl Leader {
         let first = start + ns_of_s(plan.start_s + phase);
         let sequence = random.bits() as u16;
         let clock = LeaderClock::new(&plan, start);
-        Self { plan, clock, start, first, ticks: 0, life: 0, sequence, random }
+        Self { voice: voice(&plan), plan, clock, start, first, ticks: 0, life: 0, sequence, random }
     }
 
     /// The identity in its messages.
     pub(super) fn id(&self) -> LeaderId {
-        LeaderId::V1 {
-            technology: 1,
-            uuid: self.plan.uuid,
-            port: self.plan.port,
-            subdomain: padded(&self.plan.subdomain),
-        }
+        let Voice { uuid, port, subdomain, .. } = self.voice;
+        LeaderId::V1 { technology: 1, uuid, port, subdomain }
     }
 
     /// The length of time between two Syncs, in ns.
@@ -162,13 +157,13 @@ impl Leader {
                 at,
                 port: Port::Event,
                 source: self.source(EVENT_SOURCE),
-                payload: self.sync(sent - early),
+                payload: self.voice.sync(self.sequence, leader_time(sent - early)),
             },
             Outgoing {
                 at: at + follow_up_after,
                 port: Port::General,
                 source: self.source(GENERAL_SOURCE),
-                payload: self.follow_up(sent),
+                payload: self.voice.follow_up(self.sequence, leader_time(sent)),
             },
         ])
     }
@@ -185,30 +180,10 @@ impl Leader {
         let [.., a, b] = self.plan.uuid;
         SocketAddrV4::new(Ipv4Addr::new(10, 77, a, b), port)
     }
+}
 
-    fn sync(&self, origin: i64) -> Payload {
-        Payload::new(&sync_bytes(&SyncFields {
-            uuid: self.plan.uuid,
-            port: self.plan.port,
-            subdomain: padded(&self.plan.subdomain),
-            sequence: self.sequence,
-            origin,
-            stratum: self.plan.stratum,
-            variance: self.plan.variance,
-            preferred: self.plan.preferred,
-            log_interval: self.plan.interval_s.log2().round() as i8,
-        }))
-    }
-
-    fn follow_up(&self, origin: i64) -> Payload {
-        let mut bytes = [0; 52];
-        let subdomain = padded(&self.plan.subdomain);
-        header(&mut bytes, self.plan.uuid, self.plan.port, subdomain, self.sequence);
-        (bytes[20], bytes[32]) = (2, 2);
-        bytes[42..44].copy_from_slice(&self.sequence.to_be_bytes());
-        time(&mut bytes[44..52], origin);
-        Payload::new(&bytes)
-    }
+fn leader_time(ns: i64) -> Timestamp<LeaderScale> {
+    Timestamp::from_ns(ns)
 }
 
 /// Dante sends from ephemeral ports.
@@ -242,20 +217,9 @@ impl Stranger {
         let at = self.next;
         self.next += ns_of_s(1.0 / self.plan.per_s);
         self.sequence = self.sequence.wrapping_add(1);
-        let bits = self.random.bits().to_be_bytes();
         let payload = match self.plan.kind {
             StrangerKind::PtpV2 => self.ptp_v2(at),
-            StrangerKind::Forger => Payload::new(&sync_bytes(&SyncFields {
-                uuid: [2, bits[0], bits[1], bits[2], bits[3], bits[4]],
-                port: 1,
-                subdomain: padded("_DFLT"),
-                sequence: self.sequence,
-                origin: at % 1_000_000_000_000,
-                stratum: 1,
-                variance: -4_000,
-                preferred: true,
-                log_interval: -1,
-            })),
+            StrangerKind::Forger => self.forged(at),
         };
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 77, 9, 9), EVENT_SOURCE);
         Outgoing { at, port: Port::Event, source, payload }
@@ -270,62 +234,42 @@ impl Stranger {
         bytes[20..28].copy_from_slice(&[0x02, 0x1d, 0xc1, 0xff, 0xfe, 0, 0, 9]);
         bytes[29] = 1;
         bytes[30..32].copy_from_slice(&self.sequence.to_be_bytes());
-        time(&mut bytes[36..44], at % 1_000_000_000_000);
+        let origin = wire_time(leader_time(at % FORGED_EPOCH_NS));
+        bytes[36..40].copy_from_slice(&origin.seconds().to_be_bytes());
+        bytes[40..44].copy_from_slice(&origin.nanoseconds().to_be_bytes());
         Payload::new(&bytes)
+    }
+
+    /// A Sync that would win any election, each time from another leader.
+    fn forged(&mut self, at: i64) -> Payload {
+        let [a, b, c, d, e, ..] = self.random.bits().to_be_bytes();
+        let voice = Voice {
+            subdomain: DEFAULT_SUBDOMAIN,
+            uuid: [2, a, b, c, d, e],
+            port: 1,
+            stratum: 1,
+            variance: VARIANCE,
+            preferred: true,
+            interval_log2: -1,
+        };
+        voice.sync(self.sequence, leader_time(at % FORGED_EPOCH_NS))
     }
 }
 
-struct SyncFields {
-    uuid: [u8; 6],
-    port: u16,
-    subdomain: [u8; 16],
-    sequence: u16,
-    origin: i64,
-    stratum: u8,
-    variance: i16,
-    preferred: bool,
-    log_interval: i8,
-}
+/// A stranger's clock starts anew after so long: 1000 s, a plausible uptime.
+const FORGED_EPOCH_NS: i64 = 1_000_000_000_000;
 
-/// A Sync as Dante sends it (IEEE 1588-2002): every value in the octets that a decoder expects it in.
-fn sync_bytes(fields: &SyncFields) -> [u8; 124] {
-    let mut bytes = [0; 124];
-    header(&mut bytes, fields.uuid, fields.port, fields.subdomain, fields.sequence);
-    bytes[20] = 1;
-    time(&mut bytes[40..48], fields.origin);
-    bytes[53] = 1;
-    bytes[54..60].copy_from_slice(&fields.uuid);
-    bytes[62..64].copy_from_slice(&fields.sequence.to_be_bytes());
-    bytes[67] = fields.stratum;
-    bytes[68..72].copy_from_slice(b"DFLT");
-    bytes[74..76].copy_from_slice(&fields.variance.to_be_bytes());
-    bytes[77] = u8::from(fields.preferred);
-    bytes[79] = 1;
-    bytes[82..84].copy_from_slice(&i16::from(fields.log_interval).to_be_bytes());
-    bytes[86..88].copy_from_slice(&fields.variance.to_be_bytes());
-    bytes[95] = fields.stratum;
-    bytes[96..100].copy_from_slice(b"DFLT");
-    bytes[101] = 1;
-    bytes[102..108].copy_from_slice(&fields.uuid);
-    bytes
-}
-
-fn header(bytes: &mut [u8], uuid: [u8; 6], port: u16, subdomain: [u8; 16], sequence: u16) {
-    bytes[1] = 1;
-    bytes[3] = 1;
-    bytes[4..20].copy_from_slice(&subdomain);
-    bytes[21] = 1;
-    bytes[22..28].copy_from_slice(&uuid);
-    bytes[28..30].copy_from_slice(&port.to_be_bytes());
-    bytes[30..32].copy_from_slice(&sequence.to_be_bytes());
-    // PTP_BOUNDARY_CLOCK and PTP_ASSIST: what every Dante leader sets on both messages.
-    bytes[35] = 0x0c;
-}
-
-fn time(bytes: &mut [u8], ns: i64) {
-    let ns = ns.max(0);
-    bytes[..4].copy_from_slice(&((ns / 1_000_000_000) as u32).to_be_bytes());
-    bytes[4..8].copy_from_slice(&((ns % 1_000_000_000) as u32).to_be_bytes());
+/// What a leader puts into all of its messages.
+fn voice(plan: &LeaderPlan) -> Voice {
+    Voice {
+        subdomain: padded(&plan.subdomain),
+        uuid: plan.uuid,
+        port: plan.port,
+        stratum: plan.stratum,
+        variance: plan.variance,
+        preferred: plan.preferred,
+        interval_log2: interval_log2(Span::from_secs_f64(plan.interval_s)),
+    }
 }
 
 fn padded(subdomain: &str) -> [u8; 16] {
@@ -338,29 +282,60 @@ fn padded(subdomain: &str) -> [u8; 16] {
 mod tests {
     use super::super::plan::{RateStep, Reboot, Window};
     use super::*;
+    use crate::ptp::DropReason;
+    use crate::ptp::wire::{Body, Message};
 
     const START: i64 = 1_000_000_000_000_000_000;
     const SECOND: i64 = 1_000_000_000;
 
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: String = text.split_whitespace().collect();
-        (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+    fn message(outgoing: &Outgoing) -> Message<'_> {
+        Message::parse(outgoing.payload.as_slice()).unwrap()
+    }
+
+    fn precise_origin(follow_up: &Outgoing) -> Timestamp<LeaderScale> {
+        let Body::FollowUp { precise_origin, .. } = message(follow_up).body else { panic!("{follow_up:?}") };
+        precise_origin.to_timestamp().unwrap()
     }
 
     #[test]
-    fn messages_are_dantes_octet_by_octet() {
-        // Vectors V2 and V3, which were checked against Wireshark's dissector.
-        let plan = LeaderPlan { uuid: [2, 0, 0x5e, 0x10, 0, 1], ..LeaderPlan::default() };
-        let mut leader = Leader::new(plan, 1, 0, START);
-        leader.sequence = 0xffff;
-        let sync = hex("00010001 5f44464c 54000000 00000000 00000000 01010200 5e100001 0001ffff
-             0000000c 00000000 000002bb 0ca875bc 00000000 00010200 5e100001 0000ffff
-             00000079 44464c54 0000f060 00010001 0000fffe 0000f060 00000000 00000079
-             44464c54 00010200 5e100001 00000000 00000000 00000000 00000000");
-        assert_eq!(leader.sync(699_212_366_780).as_slice(), sync);
-        let follow_up = hex("00010001 5f44464c 54000000 00000000 00000000 02010200 5e100001 0001ffff
-             0200000c 00000000 0000ffff 000002bb 0ca95f92");
-        assert_eq!(leader.follow_up(699_212_426_642).as_slice(), follow_up);
+    fn a_leaders_plan_reaches_the_wire() {
+        let mut leader = Leader::new(
+            LeaderPlan {
+                uuid: [2, 0, 0, 0, 0, 7],
+                port: 3,
+                stratum: 2,
+                variance: -5_000,
+                preferred: false,
+                subdomain: "_ALT2".to_owned(),
+                interval_s: 0.5,
+                ..LeaderPlan::default()
+            },
+            1,
+            0,
+            START,
+        );
+        let [sync, follow_up] = leader.tick().unwrap();
+        assert_eq!((sync.port, follow_up.port), (Port::Event, Port::General));
+        let (sync, follow_up) = (message(&sync), message(&follow_up));
+        assert_eq!(sync.header, follow_up.header);
+        assert_eq!(sync.header.leader_id(), leader.id());
+        assert_eq!((sync.header.source.uuid, sync.header.source.port), ([2, 0, 0, 0, 0, 7], 3));
+        assert_eq!(&sync.header.subdomain, b"_ALT2\0\0\0\0\0\0\0\0\0\0\0");
+        let Body::Sync(body) = sync.body else { panic!("{sync:?}") };
+        assert_eq!((body.grandmaster_clock_stratum, body.grandmaster_clock_variance), (2, -5_000));
+        assert_eq!((body.grandmaster_preferred, body.sync_interval), (false, -1));
+    }
+
+    #[test]
+    fn strangers_are_what_they_are_called() {
+        let tick = |kind| Stranger::new(StrangerPlan { kind, per_s: 8.0 }, 1, 0, START).tick();
+        assert_eq!(Message::parse(tick(StrangerKind::PtpV2).payload.as_slice()), Err(DropReason::VersionTwo));
+        let mut forger = Stranger::new(StrangerPlan { kind: StrangerKind::Forger, per_s: 8.0 }, 1, 0, START);
+        let [first, second] = [forger.tick(), forger.tick()];
+        let (first, second) = (message(&first), message(&second));
+        assert_ne!(first.header.leader_id(), second.header.leader_id());
+        let Body::Sync(body) = first.body else { panic!("{first:?}") };
+        assert!(body.grandmaster_preferred && body.grandmaster_clock_stratum == 1);
     }
 
     #[test]
@@ -369,11 +344,9 @@ mod tests {
         let mut leader = Leader::new(plan, 1, 0, START);
         for _ in 0..1_000 {
             let [sync, follow_up] = leader.tick().unwrap();
-            let bytes = follow_up.payload.as_slice();
-            let part = |at: usize| i64::from(u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()));
             let elapsed = sync.at - START;
             let expected = 86_400 * SECOND + elapsed + elapsed / 100_000;
-            assert!((part(44) * SECOND + part(48) - expected).abs() <= 1);
+            assert!((precise_origin(&follow_up).as_ns() - expected).abs() <= 1);
             assert!((53_000..=103_000).contains(&(follow_up.at - sync.at)));
         }
     }
@@ -396,8 +369,8 @@ mod tests {
         let heard: Vec<_> = (0..80).filter_map(|_| leader.tick()).collect();
         assert_eq!(heard.len(), 64);
         let first = heard.iter().find(|[sync, _]| sync.at > START + 12 * SECOND).unwrap();
-        assert_eq!(first[0].payload.as_slice()[30..32], [0, 0]);
-        assert!(first[1].payload.as_slice()[44..48] == [0; 4]);
+        assert_eq!(message(&first[0]).header.sequence_id, 0);
+        assert!(precise_origin(&first[1]) < leader_time(SECOND));
         assert_eq!(leader.clock.life_at(START + 13 * SECOND), 0);
         assert_eq!(leader.clock.at(1, START + 15 * SECOND), SECOND);
     }

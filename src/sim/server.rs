@@ -1,14 +1,13 @@
 //! NTP servers, as seen through their 48 octets.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    reason = "a simulator writes its own messages at fixed offsets, with values that it made"
-)]
+#![allow(clippy::as_conversions, reason = "delays of microseconds become whole nanoseconds")]
 
 use super::plan::{NtpPlan, ns_of_s};
 use super::random::Random;
+use crate::leader::ntp_server::answer;
 use crate::net::Payload;
+use crate::ntp::wire::{Leap, NtpTime, Packet};
+use crate::time::{Timestamp, Utc};
 
 /// A server and the way to it and back.
 #[derive(Debug)]
@@ -48,11 +47,10 @@ impl Server {
             Fate::Lost
         } else if self.plan.refused.iter().any(|window| window.holds(elapsed)) {
             Fate::Refused(back)
-        } else if request.len() < 48 || request[0] & 7 != CLIENT {
-            Fate::Lost
         } else {
             let offset = self.offset(elapsed);
-            Fate::Answered(back, self.answer(request, arrived + offset, left + offset))
+            let answer = self.answer(request, utc(arrived + offset), utc(left + offset));
+            answer.map_or(Fate::Lost, |answer| Fate::Answered(back, answer))
         }
     }
 
@@ -61,33 +59,30 @@ impl Server {
         ns_of_s((self.plan.offset_ms + steps.map(|step| step.ms).sum::<f64>()) / 1e3)
     }
 
-    fn answer(&self, request: &[u8], received: i64, sent: i64) -> Payload {
-        let mut bytes = [0; 48];
-        bytes[0] = (self.plan.leap << 6) | (request[0] & 0x38) | SERVER;
-        bytes[1] = self.plan.stratum;
-        bytes[2] = request[2];
-        // 2^-20 s: a microsecond.
-        bytes[3] = 0xec;
-        // Root delay and dispersion in 2^-16 s: 1 ms each.
-        bytes[4..8].copy_from_slice(&66_u32.to_be_bytes());
-        bytes[8..12].copy_from_slice(&66_u32.to_be_bytes());
-        bytes[12..16].copy_from_slice(&[10, 77, 8, 1]);
-        bytes[16..24].copy_from_slice(&ntp_time(received - 8_000_000_000).to_be_bytes());
-        bytes[24..32].copy_from_slice(&request[40..48]);
-        bytes[32..40].copy_from_slice(&ntp_time(received).to_be_bytes());
-        bytes[40..48].copy_from_slice(&ntp_time(sent).to_be_bytes());
-        Payload::new(&bytes)
+    /// `None` for anything but a client's request.
+    fn answer(&self, request: &[u8], arrived: Timestamp<Utc>, left: Timestamp<Utc>) -> Option<Payload> {
+        let leap = match self.plan.leap {
+            0 => Leap::None,
+            1 => Leap::Insert,
+            2 => Leap::Delete,
+            _ => Leap::Unknown,
+        };
+        let packet = Packet {
+            leap,
+            stratum: self.plan.stratum,
+            reference_id: REFERENCE_ID,
+            transmit: NtpTime::from_utc(left),
+            ..answer(request, arrived)?
+        };
+        Some(Payload::new(&packet.to_bytes()))
     }
 }
 
-const CLIENT: u8 = 3;
-const SERVER: u8 = 4;
+/// All servers here have their time from the same one.
+const REFERENCE_ID: [u8; 4] = [10, 77, 8, 1];
 
-/// ns since 1970 as NTP's 32.32 s since 1900, in whichever era that is.
-fn ntp_time(ns: i64) -> u64 {
-    let seconds = ns.div_euclid(1_000_000_000) + 2_208_988_800;
-    let fraction = (ns.rem_euclid(1_000_000_000) << 32) / 1_000_000_000;
-    ((seconds as u64) << 32) | fraction as u64
+const fn utc(ns: i64) -> Timestamp<Utc> {
+    Timestamp::from_ns(ns)
 }
 
 #[cfg(test)]
@@ -97,26 +92,24 @@ mod tests {
 
     const START: i64 = 1_780_000_000_000_000_000;
 
+    const COOKIE: u64 = 0x0909_0909_0909_0909;
+
     fn request() -> [u8; 48] {
-        let mut request = [0; 48];
-        request[0] = 0x23;
-        request[40..48].copy_from_slice(&[9; 8]);
-        request
+        Packet::request(COOKIE).to_bytes()
     }
 
-    fn part(payload: &Payload, at: usize) -> i64 {
-        let value = u64::from_be_bytes(payload.as_slice()[at..at + 8].try_into().unwrap());
-        let seconds = (value >> 32) as i64 - 2_208_988_800;
-        seconds * 1_000_000_000 + (((value & 0xffff_ffff) * 1_000_000_000) >> 32) as i64
+    fn packet(payload: &Payload) -> Packet {
+        Packet::parse(payload.as_slice()).unwrap()
     }
 
     #[test]
     fn an_answer_returns_the_origin_and_tells_utc() {
         let mut server = Server::new(NtpPlan::default(), 1, 0, START);
         let Fate::Answered(back, payload) = server.ask(START, &request()) else { panic!() };
-        assert_eq!(payload.as_slice()[..2], [0x24, 2]);
-        assert_eq!(payload.as_slice()[24..32], [9; 8]);
-        let (received, sent) = (part(&payload, 32), part(&payload, 40));
+        let answer = packet(&payload);
+        assert_eq!((answer.leap, answer.mode, answer.stratum), (Leap::None, 4, 2));
+        assert_eq!(answer.origin, NtpTime(COOKIE));
+        let (received, sent) = (answer.receive.to_utc().as_ns(), answer.transmit.to_utc().as_ns());
         assert!(received - START >= 5_000_000 - 1 && sent > received && back - sent >= 5_000_000 - 1);
     }
 
@@ -127,7 +120,8 @@ mod tests {
         for (elapsed, lie) in [(0, 0), (100_000_000_000, 1_000_000_000)] {
             let at = START + elapsed;
             let Fate::Answered(_, payload) = server.ask(at, &request()) else { panic!() };
-            assert!((part(&payload, 32) - at - lie - 5_000_000).abs() < 7_000_000);
+            let received = packet(&payload).receive.to_utc().as_ns();
+            assert!((received - at - lie - 5_000_000).abs() < 7_000_000);
         }
     }
 

@@ -4,8 +4,10 @@
 
 use std::io;
 
-use dantetimesync::leader::clocks;
-use dantetimesync::time::{Line, Raw, Span, System};
+use dantetimesync::clock::linux::LinuxClock;
+use dantetimesync::clock::rate::LinuxRate;
+use dantetimesync::clock::{Reading, SystemClock};
+use dantetimesync::time::{Line, Rate, Raw, Span, System, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What the kernel's clock was told, and the line it ran on.
@@ -23,8 +25,8 @@ pub struct Saved {
     pub system_ns: i64,
 }
 
-/// Best of this many sandwiches: good to 1 ns.
-pub const ATTEMPTS: u32 = 10;
+/// Best of this many readings: good to some ns.
+const ATTEMPTS: usize = 10;
 
 /// A restored clock that is nearer to its line than this is left alone: it is read noise.
 const NOISE: Span = Span::from_ns(100);
@@ -45,7 +47,7 @@ const SETTABLE: i32 = libc::STA_PLL
 impl Saved {
     pub fn take() -> io::Result<Self> {
         let timex = adjust(timex())?;
-        let reading = clocks::read(ATTEMPTS)?;
+        let reading = read()?;
         Ok(Self {
             freq: timex.freq,
             tick: timex.tick,
@@ -58,19 +60,19 @@ impl Saved {
         })
     }
 
+    fn rate(&self) -> Rate {
+        rate_of(self.freq, self.tick)
+    }
+
     pub fn ppm(&self) -> f64 {
-        clocks::rate_of(self.freq, self.tick).ppm()
+        self.rate().ppm()
     }
 
     /// How far the system clock is from the line it ran on when it was saved.
     pub fn deviation(&self) -> io::Result<Span> {
-        let rate = clocks::rate_of(self.freq, self.tick);
-        let line: Line<System, Raw> = Line::exact(
-            dantetimesync::time::Timestamp::from_ns(self.system_ns),
-            dantetimesync::time::Timestamp::from_ns(self.raw_ns),
-            rate,
-        );
-        let reading = clocks::read(ATTEMPTS)?;
+        let (system, raw) = (Timestamp::from_ns(self.system_ns), Timestamp::from_ns(self.raw_ns));
+        let line: Line<System, Raw> = Line::exact(system, raw, self.rate());
+        let reading = read()?;
         Ok(reading.system - line.at(reading.raw))
     }
 
@@ -108,6 +110,30 @@ impl Saved {
         adjust(libc::timex { modes: unit, ..timex() })?;
         Ok(deviation)
     }
+}
+
+/// System and raw clock at one instant.
+pub fn read() -> io::Result<Reading> {
+    let mut clock = LinuxClock::observe().map_err(io::Error::other)?;
+    let mut best = clock.read().map_err(io::Error::other)?;
+    for _ in 1..ATTEMPTS {
+        let reading = clock.read().map_err(io::Error::other)?;
+        if reading.uncertainty < best.uncertainty {
+            best = reading;
+        }
+    }
+    Ok(best)
+}
+
+/// The rate of the system clock against the raw clock, by the kernel's own word.
+pub fn kernel_rate() -> io::Result<Rate> {
+    let timex = adjust(timex())?;
+    Ok(rate_of(timex.freq, timex.tick))
+}
+
+fn rate_of(freq: i64, tick: i64) -> Rate {
+    // The kernel's own limits are far inside an i32.
+    LinuxRate { freq: freq.try_into().unwrap(), tick: tick.try_into().unwrap() }.rate()
 }
 
 /// Moves the system clock at once.

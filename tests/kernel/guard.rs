@@ -16,7 +16,7 @@ use std::{env, fs, thread};
 
 use dantetimesync::time::Span;
 
-use crate::clock::Saved;
+use crate::clock::{self, Saved};
 
 /// Shared with every other program that moves the clock under a guard on this computer.
 const LOCK: &str = "/run/clkguard.lock";
@@ -183,7 +183,7 @@ impl Watchdog {
     }
 
     fn beyond_limits(&self) -> io::Result<Option<&'static str>> {
-        let ppm = dantetimesync::leader::clocks::kernel_rate()?.ppm();
+        let ppm = clock::kernel_rate()?.ppm();
         Ok(if (ppm - self.saved.ppm()).abs() > PPM_LIMIT {
             Some("the clock's rate left its limits")
         } else if self.saved.deviation()?.abs() > PHASE_LIMIT {

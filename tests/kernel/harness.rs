@@ -1,22 +1,27 @@
 //! The tests' tools, tested themselves.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use std::{env, io};
 
-use dantetimesync::leader::socket::StampedSocket;
-use dantetimesync::leader::{TimeBase, clocks};
+use dantetimesync::clock::Timeline;
+use dantetimesync::clock::linux::raw_clock;
+use dantetimesync::config::DEFAULT_SUBDOMAIN;
+use dantetimesync::leader::TimeBase;
+use dantetimesync::net::linux::{NetworkOptions, RealPtpNetwork};
+use dantetimesync::net::{EVENT_PORT, GENERAL_PORT, NetworkEvent, PtpNetwork};
+use dantetimesync::ptp::follower::Follower;
+use dantetimesync::ptp::{self, Outcome};
 use dantetimesync::time::{Rate, Span, Timestamp};
 
-use crate::clock::{self, ATTEMPTS, Saved};
+use crate::clock::{self, Saved};
 use crate::guard::Guard;
-use crate::kernel_test;
 use crate::leader::Leader;
 use crate::namespaces::Namespaces;
 use crate::observer::Observation;
 use crate::process::Process;
+use crate::{kernel_test, namespace_test};
 
 /// Read noise, and the conversion of a step.
 const NEAR: Span = Span::from_us(1);
@@ -97,7 +102,7 @@ fn an_observer_tells_a_clock_that_ticks_with_the_leader_from_one_that_does_not()
     kernel_test!("an_observer_tells_a_clock_that_ticks_with_the_leader_from_one_that_does_not");
     let guard = Guard::take(Duration::from_secs(30));
     let leader_rate = Rate::from_ppm(guard.saved().ppm() + 40.0);
-    let leader = TimeBase::new(clocks::raw_now(), Timestamp::from_ns(7), leader_rate, Vec::new());
+    let leader = TimeBase::new(raw_clock(), Timestamp::from_ns(7), leader_rate, Vec::new());
     let free = Observation::of(&leader, 2);
     assert!((free.rate_rms_ppm() - 40.0).abs() < 4.0, "{free}");
     clock::slew_by(40.0).unwrap();
@@ -108,36 +113,13 @@ fn an_observer_tells_a_clock_that_ticks_with_the_leader_from_one_that_does_not()
 
 #[test]
 fn a_leader_is_heard_in_the_other_namespace_within_microseconds() {
-    kernel_test!("a_leader_is_heard_in_the_other_namespace_within_microseconds");
+    namespace_test!("a_leader_is_heard_in_the_other_namespace_within_microseconds");
     let namespaces = Namespaces::create();
     let leader = Leader::start(&namespaces, &["--ppm", "40", "--interval", "50", "--epoch", "1234567"]);
     let time_base = leader.time_base();
     let receiver = thread::spawn(move || {
         Namespaces::enter(&namespaces.follower).unwrap();
-        let open = |port| {
-            let socket = StampedSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).unwrap();
-            socket.join(Ipv4Addr::new(224, 0, 1, 129), Namespaces::FOLLOWER_ADDRESS).unwrap();
-            socket
-        };
-        let (events, generals) = (open(319), open(320));
-        let mut delays: Vec<Span> = Vec::new();
-        while delays.len() < 200 {
-            let mut sync = [0; 256];
-            let received = events.receive(&mut sync, Duration::from_secs(5)).unwrap().expect("a Sync");
-            let reading = clocks::read(ATTEMPTS).unwrap();
-            let stamp = received.stamp.expect("a kernel stamp");
-            let arrived = clocks::raw_of(stamp, reading, clocks::kernel_rate().unwrap());
-            let mut follow_up = [0; 256];
-            generals.receive(&mut follow_up, Duration::from_secs(5)).unwrap().expect("a Follow_Up");
-            if follow_up[42..44] != sync[30..32] {
-                // Joined between the two: the next Sync belongs to nobody here yet.
-                continue;
-            }
-            let number = |at: usize| i64::from(u32::from_be_bytes(follow_up[at..at + 4].try_into().unwrap()));
-            let sent = Timestamp::from_ns(number(44) * 1_000_000_000 + number(48));
-            delays.push(time_base.at(arrived) - sent);
-        }
-        delays
+        delays(&time_base, 200)
     });
     let mut delays = receiver.join().unwrap();
     delays.sort();
@@ -147,14 +129,46 @@ fn a_leader_is_heard_in_the_other_namespace_within_microseconds() {
     assert!(least > Span::ZERO && median < Span::from_us(20), "the stamps do not fit the time base");
 }
 
+/// Delays of `count` samples, as the daemon's own network and follower find them, by the leader's true clock.
+fn delays(leader: &TimeBase, count: usize) -> Vec<Span> {
+    let mut network = RealPtpNetwork::open(NetworkOptions {
+        interface: Some("sl0".to_owned()),
+        event_port: EVENT_PORT,
+        general_port: GENERAL_PORT,
+        group: ptp::group(&DEFAULT_SUBDOMAIN),
+        loopback: false,
+        subdomain: DEFAULT_SUBDOMAIN,
+    })
+    .unwrap();
+    let mut follower = Follower::new(DEFAULT_SUBDOMAIN);
+    follower.set_interfaces(&network.interfaces());
+    let mut timeline = Timeline::new();
+    let mut delays = Vec::new();
+    // Twice what it takes at 20 Syncs a second.
+    let end = raw_clock() + Span::from_secs(20);
+    while delays.len() < count {
+        assert!(raw_clock() < end, "{} samples only; {:?}", delays.len(), follower.drops());
+        let reading = clock::read().unwrap();
+        timeline.changed(reading, reading, clock::kernel_rate().unwrap());
+        network.wait(Span::from_ms(100), &mut []).unwrap();
+        while let Some(event) = network.next_event(&timeline).unwrap() {
+            let NetworkEvent::Datagram(datagram) = event else { continue };
+            if let Outcome::Sample(sample) = follower.handle_datagram(&datagram, raw_clock()) {
+                delays.push(leader.at(sample.received.at) - sample.sent);
+            }
+        }
+    }
+    delays
+}
+
 #[test]
 fn a_leader_changes_its_rate_without_a_jump() {
-    kernel_test!("a_leader_changes_its_rate_without_a_jump");
+    namespace_test!("a_leader_changes_its_rate_without_a_jump");
     let namespaces = Namespaces::create();
     let mut leader = Leader::start(&namespaces, &["--ppm", "40"]);
     let before = leader.time_base();
     leader.set_ppm(-20.0);
-    let (after, now) = (leader.time_base(), clocks::raw_now());
+    let (after, now) = (leader.time_base(), raw_clock());
     assert_eq!((before.rate_at(now).ppm(), after.rate_at(now).ppm()), (40.0, -20.0));
     // Changed less than a second ago: 60 ppm of it.
     let jump = after.at(now) - before.at(now);

@@ -27,12 +27,12 @@ mod process;
 use std::process::Command;
 
 /// Whether the kernel tests may run; prints why not.
-fn wanted(test: &str) -> bool {
+fn wanted(test: &str, needs: Needs) -> bool {
     let why_not = if std::env::var("DANTETIMESYNC_KERNEL_TESTS").as_deref() != Ok("1") {
         "DANTETIMESYNC_KERNEL_TESTS is not 1"
     } else if !clock::is_root() {
         "this is not root"
-    } else if !clock::can_be_set() {
+    } else if needs == Needs::Clock && !clock::can_be_set() {
         "the clock cannot be set here"
     } else if !Command::new("ip").args(["netns", "list"]).output().is_ok_and(|out| out.status.success()) {
         "there is no `ip netns`"
@@ -43,12 +43,31 @@ fn wanted(test: &str) -> bool {
     false
 }
 
-/// Returns from the test unless the kernel tests may run.
+/// What a test needs besides root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Network namespaces; the clock is only read.
+    Namespaces,
+    /// The clock as well, to move it.
+    Clock,
+}
+
+/// Returns from a test that moves the clock unless the kernel tests may run.
 macro_rules! kernel_test {
     ($name:expr) => {
-        if !crate::wanted($name) {
+        if !crate::wanted($name, crate::Needs::Clock) {
             return;
         }
     };
 }
 use kernel_test;
+
+/// The same for a test that only reads the clock.
+macro_rules! namespace_test {
+    ($name:expr) => {
+        if !crate::wanted($name, crate::Needs::Namespaces) {
+            return;
+        }
+    };
+}
+use namespace_test;

@@ -4,10 +4,10 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use dantetimesync::leader::{TimeBase, clocks};
+use dantetimesync::leader::TimeBase;
 use dantetimesync::time::Offset;
 
-use crate::clock::ATTEMPTS;
+use crate::clock;
 
 /// Readings a second.
 const HERTZ: usize = 20;
@@ -27,7 +27,7 @@ impl Observation {
         let mut first_ns = None;
         let mut errors_ns = Vec::with_capacity(seconds * HERTZ);
         for _ in 0..seconds * HERTZ {
-            let reading = clocks::read(ATTEMPTS).unwrap();
+            let reading = clock::read().unwrap();
             let error_ns = Offset::between(reading.system, leader.at(reading.raw)).span().as_ns();
             let first_ns = *first_ns.get_or_insert(error_ns);
             errors_ns.push((error_ns - first_ns) as f64);
