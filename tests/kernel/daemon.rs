@@ -1,6 +1,6 @@
 //! The daemon on the real clock.
 
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use dantetimesync::time::Span;
@@ -125,6 +125,15 @@ fn daemon_command(namespaces: &Namespaces, arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs a daemon that is to give up at once, and tells how it ended and what it said.
+fn run_to_end(guard: &Guard, command: &mut Command) -> (ExitStatus, String) {
+    let mut daemon = Process::start(command);
+    guard.watch(daemon.pid());
+    let status = daemon.wait(EXIT_PATIENCE);
+    guard.unwatch(daemon.pid());
+    (status, daemon.lines().join("\n"))
+}
+
 #[test]
 fn locks_and_holds_microseconds() {
     kernel_test!("locks_and_holds_microseconds");
@@ -173,11 +182,7 @@ fn a_silent_leader_is_held_over_and_followed_again() {
 fn second_instance_exits_75_and_names_the_pid() {
     kernel_test!("second_instance_exits_75_and_names_the_pid");
     let world = World::locked(Duration::from_secs(120));
-    let mut second = Process::start(&mut daemon_command(&world.namespaces, &[]));
-    world.guard.watch(second.pid());
-    let status = second.wait(EXIT_PATIENCE);
-    world.guard.unwatch(second.pid());
-    let said = second.lines().join("\n");
+    let (status, said) = run_to_end(&world.guard, &mut daemon_command(&world.namespaces, &[]));
     assert_eq!(status.code(), Some(EXIT_TEMPORARY_FAILURE), "{said}");
     assert!(said.contains(&world.daemon.pid().to_string()), "{said}");
 }
@@ -200,11 +205,7 @@ fn missing_interface_lists_what_there_is() {
     let guard = Guard::take(Duration::from_secs(60));
     let namespaces = Namespaces::create();
     let mut command = Namespaces::command_in(&namespaces.follower, &program());
-    let mut daemon = Process::start(command.args(["--interface", "nosuch0", "--skip-ntp"]));
-    guard.watch(daemon.pid());
-    let status = daemon.wait(EXIT_PATIENCE);
-    guard.unwatch(daemon.pid());
-    let said = daemon.lines().join("\n");
+    let (status, said) = run_to_end(&guard, command.args(["--interface", "nosuch0", "--skip-ntp"]));
     assert_eq!(status.code(), Some(EXIT_NO_INPUT), "{said}");
     assert!(said.contains("nosuch0") && said.contains("sl0"), "{said}");
 }
@@ -216,11 +217,8 @@ fn no_cap_sys_time_exits_77() {
     let namespaces = Namespaces::create();
     let mut command = Namespaces::command_in(&namespaces.follower, "setpriv");
     command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time"]);
-    let mut daemon = Process::start(command.arg(program()).args(["--interface", "sl0", "--skip-ntp"]));
-    guard.watch(daemon.pid());
-    let status = daemon.wait(EXIT_PATIENCE);
-    guard.unwatch(daemon.pid());
-    let said = daemon.lines().join("\n");
+    command.arg(program()).args(["--interface", "sl0", "--skip-ntp"]);
+    let (status, said) = run_to_end(&guard, &mut command);
     assert_eq!(status.code(), Some(EXIT_NO_PERMISSION), "{said}");
     assert!(said.contains("CAP_SYS_TIME"), "{said}");
 }
