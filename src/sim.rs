@@ -23,9 +23,12 @@ mod report;
 mod scenario;
 mod sender;
 mod server;
+mod tap;
 mod world;
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io;
 use std::rc::Rc;
 
 pub use backend::{SimClock, SimNetwork, SimNtp};
@@ -37,7 +40,8 @@ use crate::config::Config;
 use crate::controller::PtpController;
 use crate::snapshot::Snapshot;
 use oracle::Oracle;
-use world::World;
+use tap::Tap;
+use world::{SharedWorld, World};
 
 /// What is judged: the controller, or a follower that must fail.
 pub trait Follower {
@@ -47,7 +51,7 @@ pub trait Follower {
     fn snapshot(&mut self) -> Snapshot;
 }
 
-impl Follower for PtpController<SimNetwork, SimClock, SimNtp> {
+impl Follower for RealController {
     fn turn(&mut self) {
         self.turn();
     }
@@ -58,9 +62,31 @@ impl Follower for PtpController<SimNetwork, SimClock, SimNtp> {
 
 /// Plays a scenario with the real controller.
 pub fn run(scenario: &Scenario, seed: u64) -> RunResult {
-    run_with(scenario, seed, |config, network, clock, ntp| {
-        PtpController::new(config, network, clock, ntp, seed)
-    })
+    run_with(scenario, seed, real_controller(seed))
+}
+
+/// Plays a scenario with the real controller, and writes what its computer would have captured meanwhile to
+/// `file`, as pcap: every datagram that came to the two PTP ports, also those for which a socket had no room.
+///
+/// The stamps are those of a computer that nobody steers, or `replay` would find the controller's work instead
+/// of the oscillator's rate: the raw clock, on a date of its own.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn run_captured(scenario: &Scenario, seed: u64, file: File) -> io::Result<RunResult> {
+    let mut world = World::new(scenario, seed);
+    world.tap = Some(Tap::new(file)?);
+    let shared = Rc::new(RefCell::new(world));
+    let result = run_in(&shared, scenario, seed, real_controller(seed));
+    let tap = shared.borrow_mut().tap.take();
+    tap.map_or(Ok(()), Tap::finish)?;
+    Ok(result)
+}
+
+type RealController = PtpController<SimNetwork, SimClock, SimNtp>;
+
+fn real_controller(seed: u64) -> impl FnOnce(Config, SimNetwork, SimClock, SimNtp) -> RealController {
+    move |config, network, clock, ntp| PtpController::new(config, network, clock, ntp, seed)
 }
 
 /// Plays a scenario with the real controller and all of its seeds, from 1 on.
@@ -81,12 +107,20 @@ pub fn run_with<F: Follower>(
     seed: u64,
     make: impl FnOnce(Config, SimNetwork, SimClock, SimNtp) -> F,
 ) -> RunResult {
-    let shared = Rc::new(RefCell::new(World::new(scenario, seed)));
+    run_in(&Rc::new(RefCell::new(World::new(scenario, seed))), scenario, seed, make)
+}
+
+fn run_in<F: Follower>(
+    shared: &SharedWorld,
+    scenario: &Scenario,
+    seed: u64,
+    make: impl FnOnce(Config, SimNetwork, SimClock, SimNtp) -> F,
+) -> RunResult {
     let mut follower = make(
         scenario.follower_config(),
-        SimNetwork::new(Rc::clone(&shared)),
-        SimClock::new(Rc::clone(&shared)),
-        SimNtp::new(Rc::clone(&shared)),
+        SimNetwork::new(Rc::clone(shared)),
+        SimClock::new(Rc::clone(shared)),
+        SimNtp::new(Rc::clone(shared)),
     );
     let mut oracle = Oracle::new(scenario);
     let (mut seen_at, mut seen_commands) = (i64::MIN, 0);

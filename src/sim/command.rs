@@ -1,6 +1,6 @@
 //! `dantetimesync simulate`: scenario files, many seeds, one table.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::Context;
 
-use super::{RunResult, Scenario, Summary, csv, run, summarise, table};
+use super::{RunResult, Scenario, Summary, csv, run, run_captured, summarise, table};
 use crate::cli::Simulate;
 use crate::exit::{FAILED, Failure, NO_INPUT};
 
@@ -22,9 +22,8 @@ pub fn run_files(options: &Simulate) -> Result<ExitCode, Failure> {
         let scenario = read(path).map_err(|error| Failure::new(NO_INPUT, error))?;
         let seeds = options.seeds.map_or(scenario.seeds(), u64::from);
         let runs = play(&scenario, seeds);
-        if let (Some(path), Some(first)) = (&options.csv, runs.first()) {
-            fs::write(path, csv(&first.seconds))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+        if rows.is_empty() {
+            write_files(options, &scenario, &runs)?;
         }
         let summary = summarise(&scenario, &runs);
         if !options.json {
@@ -44,9 +43,27 @@ fn read(path: &Path) -> anyhow::Result<Scenario> {
     Scenario::from_toml(&text).with_context(|| format!("{} is no scenario", path.display()))
 }
 
+/// What is wanted of the first world.
+fn write_files(options: &Simulate, scenario: &Scenario, runs: &[RunResult]) -> anyhow::Result<()> {
+    if let (Some(path), Some(first)) = (&options.csv, runs.first()) {
+        fs::write(path, csv(&first.seconds)).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &options.pcap {
+        capture(scenario, path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Plays the first world once more, with a capture: the same seed gives the same world.
+fn capture(scenario: &Scenario, path: &Path) -> std::io::Result<()> {
+    run_captured(scenario, FIRST_SEED, File::create(path)?).map(drop)
+}
+
+const FIRST_SEED: u64 = 1;
+
 /// Plays seeds 1 to `seeds`, as many at a time as there are processors; the results are in the seeds' order.
 pub fn play(scenario: &Scenario, seeds: u64) -> Vec<RunResult> {
-    let next = AtomicU64::new(1);
+    let next = AtomicU64::new(FIRST_SEED);
     let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut runs: Vec<RunResult> = thread::scope(|scope| {
         let work = || {

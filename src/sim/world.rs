@@ -18,6 +18,7 @@ use super::random::Random;
 use super::scenario::Scenario;
 use super::sender::{Leader, LeaderClock, Outgoing, Stranger};
 use super::server::{Fate, Server};
+use super::tap::Tap;
 use crate::net::{Payload, Port};
 use crate::time::LeaderId;
 
@@ -62,6 +63,8 @@ pub(super) struct World {
     heard: Vec<Option<i64>>,
     marks: Vec<Mark>,
     pub(super) record: Record,
+    /// Records what comes by.
+    pub(super) tap: Option<Tap>,
 }
 
 /// What was done to the world.
@@ -214,6 +217,7 @@ impl World {
             heard: vec![None; scenario.leader.len()],
             marks: Vec::new(),
             record: Record::default(),
+            tap: None,
         };
         world.queue_the_first_events();
         world
@@ -250,6 +254,11 @@ impl World {
     /// The scenario this world was made from.
     pub(super) fn scenario(&self) -> &Scenario {
         &self.scenario
+    }
+
+    /// How far the raw clock has come since the start, in ns.
+    fn raw_elapsed(&self) -> i64 {
+        self.raw() - RAW_START_NS
     }
 
     /// The raw clock, now.
@@ -424,7 +433,10 @@ impl World {
     }
 
     fn arrive(&mut self, message: Outgoing, leader: Option<usize>) {
-        let stamp = self.system();
+        let (stamp, raw_elapsed) = (self.system(), self.raw_elapsed());
+        if let Some(tap) = &mut self.tap {
+            tap.take(raw_elapsed, &message);
+        }
         let Outgoing { port, source, payload, .. } = message;
         let received = Received { port, source, stamp, payload };
         let taken = match port {
