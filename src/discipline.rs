@@ -2,7 +2,7 @@
 //!
 //! Control is arithmetic, not a loop with gains: how the system clock runs against the raw timeline is *read*,
 //! where the leader stands on it is *estimated*, so the rate that brings one onto the other within
-//! [`Discipline::time_constant`] follows directly. Nothing can ring, because no correction of ours appears in
+//! `Discipline::time_constant` follows directly. Nothing can ring, because no correction of ours appears in
 //! what is measured.
 
 mod utc_policy;
@@ -42,7 +42,7 @@ const NO_LEADER_AFTER: Span = Span::from_secs(5);
 const TICK_LOCKED: Span = Span::from_secs(1);
 const TICK_UNLOCKED: Span = Span::from_ms(250);
 
-/// Time constants of the phase (s): see [`Discipline::time_constant`].
+/// Time constants of the phase (s): see `Discipline::time_constant`.
 const TAU_MIN: f64 = 4.0;
 const TAU_MAX: f64 = 60.0;
 
@@ -150,6 +150,14 @@ impl Discipline {
     /// What the system clock shall be, once it has locked.
     pub fn target(&self) -> Option<Target> {
         self.target
+    }
+
+    /// What the system clock follows at this moment: the target, or before the first lock, where the phase is
+    /// still free, simply the leader's rate from where the clock stands.
+    pub fn follows(&self, view: &View) -> Option<Line<System, Leader>> {
+        let leader = view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA)?;
+        let target = self.target.map(|target| target.line);
+        Some(target.unwrap_or_else(|| Line::exact(view.system.at(view.now), leader.line.at(view.now), Rate::ZERO)))
     }
 
     /// Decides; see [`Decision`].

@@ -168,7 +168,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             commanded_ppb: self.timeline.current().map_or(0.0, |line| line.rate.ppb()),
             jitter_ns: self.leader.noise().map(|noise| noise.deviation()),
             utc: self.utc_view(),
-            target: self.discipline.target().map(|target| target.line),
+            target: view.as_ref().and_then(|view| self.discipline.follows(view)),
             steps: self.steps,
             foreign_changes: self.foreign.total,
             last_foreign: self.foreign.last.clone(),

@@ -41,9 +41,16 @@ const MEMORY: f64 = 600.0;
 const HOPELESS: f64 = 30.0;
 const SECOND_CHANCE: f64 = 15.0;
 
-/// Log odds against every assumption but the ordinary one, before anything was predicted: a few minutes of a
-/// calm walk do not prove a calm oscillator.
+/// Log odds against an assumption for every factor of ten by which its wander differs from the ordinary one, and
+/// against a drift or another shape of the noise, before anything was predicted: a few calm minutes do not prove
+/// a calm oscillator.
+const DOUBT_PER_DECADE: f64 = 6.0;
 const DOUBT: f64 = 4.0;
+
+fn doubt(wander: Wander) -> f64 {
+    let drift = if wander.drift > 0.0 { DOUBT } else { 0.0 };
+    drift + DOUBT_PER_DECADE * (wander.rate / ORDINARY.rate).log10().abs()
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Member {
@@ -129,8 +136,7 @@ impl Bank {
     /// From now on it is the assumptions about the oscillators that compete, and the noise's shape.
     fn compete(&mut self) {
         let best = self.best;
-        let doubt = |wander| if wander == ORDINARY { 0.0 } else { -DOUBT };
-        let wanders = WANDERS.map(|wander| Member::new(Shape::AsLearned, wander, &best, doubt(wander)));
+        let wanders = WANDERS.map(|wander| Member::new(Shape::AsLearned, wander, &best, -doubt(wander)));
         let shapes =
             [Shape::OneSided, Shape::Symmetric].map(|shape| Member::new(shape, ORDINARY, &best, -DOUBT));
         self.members = wanders.into_iter().chain(shapes).collect();
