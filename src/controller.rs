@@ -35,6 +35,9 @@ const SPACING_UNKNOWN: Span = Span::from_ms(250);
 /// The kernel is told the clock's quality this often.
 const STATUS_EVERY: Span = Span::from_secs(10);
 
+/// What the kernel itself says of a clock that nobody has set: 16 s.
+const DATE_UNKNOWN: Span = Span::from_secs(16);
+
 /// After so long without a sample the group is joined anew, again and again: memberships get lost.
 const REJOIN_AFTER: Span = Span::from_secs(10);
 
@@ -391,13 +394,17 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     fn tell_kernel(&mut self) {
         let utc = self.utc.at(self.now);
         let system = self.timeline.system_at(self.now);
-        let (Some(utc), Some(system)) = (utc, system) else { return };
-        let error = Span::from_ns(system.as_ns().saturating_sub(utc.utc.as_ns())).abs();
-        let sigma = utc.sigma;
-        let status = KernelStatus {
-            synchronised: self.discipline.state().0 == State::Locked,
-            max_error: error + sigma.times(4) + utc.path_unknown,
-            est_error: error + sigma,
+        let status = match (utc, system) {
+            (Some(utc), Some(system)) => {
+                let error = Span::from_ns(system.as_ns().saturating_sub(utc.utc.as_ns())).abs();
+                KernelStatus {
+                    synchronised: self.discipline.state().0 == State::Locked,
+                    max_error: error + utc.sigma.times(4) + utc.path_unknown,
+                    est_error: error + utc.sigma,
+                }
+            }
+            // Without a date nobody may take this clock for a synchronised one.
+            _ => KernelStatus { synchronised: false, max_error: DATE_UNKNOWN, est_error: DATE_UNKNOWN },
         };
         let told: Result<(), ClockError> = self.clock.set_status(status);
         self.health.clock(told.err());

@@ -18,7 +18,7 @@ use crate::controller::PtpController;
 use crate::dry_run::{OnOsTimeline, virtual_clock};
 use crate::exit::{Failure, TEMPORARY, UNAVAILABLE};
 use crate::net::linux::{NetworkOptions, RealPtpNetwork};
-use crate::net::{EVENT_PORT, GENERAL_PORT, PtpNetwork, StampSource};
+use crate::net::{EVENT_PORT, GENERAL_PORT, NetworkError, PtpNetwork, StampSource};
 use crate::ntp::NtpSource;
 use crate::ntp::source::RealNtpSource;
 use crate::ptp;
@@ -38,13 +38,14 @@ pub fn run(options: &Service) -> Result<ExitCode, Failure> {
     }
     refuse_rivals(options.force_steer)?;
     let _lock = lock::take().map_err(|error| Failure::new(TEMPORARY, error))?;
-    let mut clock = LinuxClock::open()?;
+    // Whatever can fail comes before the clock is touched.
+    let mut clock = LinuxClock::observe()?;
     clock.check_permission()?;
+    let network = open_network(options)?;
     clock.cancel_leftovers()?;
     for leftover in clock.leftovers() {
         warn!("an earlier program left {leftover} on the clock: cancelled");
     }
-    let network = open_network(options)?;
     let ntp = RealNtpSource::open(&config.ntp_servers);
     Ok(serve(config, network, clock, ntp))
 }
@@ -60,7 +61,7 @@ fn serve(config: Config, network: impl PtpNetwork, clock: impl SystemClock, ntp:
 }
 
 fn open_network(options: &Service) -> Result<RealPtpNetwork, Failure> {
-    let mut network = RealPtpNetwork::open(NetworkOptions {
+    let mut network = open_when_up(NetworkOptions {
         interface: options.interface.clone(),
         event_port: EVENT_PORT,
         general_port: GENERAL_PORT,
@@ -76,6 +77,28 @@ fn open_network(options: &Service) -> Result<RealPtpNetwork, Failure> {
         info!(interface = interface.name, address = %interface.address, "listening; {stamps} stamps arrivals");
     }
     Ok(network)
+}
+
+/// At boot the service may come before the network does: it waits. A named interface that is not there is more
+/// likely a slip of the hand, and an error.
+fn open_when_up(options: NetworkOptions) -> Result<RealPtpNetwork, NetworkError> {
+    let stop = stop_flag();
+    let mut told = false;
+    loop {
+        match RealPtpNetwork::open(options.clone()) {
+            Err(error @ NetworkError::NoInterface) if !stop.load(Ordering::Relaxed) => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!("{error}; waiting for one");
+                }
+                #[allow(
+                    clippy::disallowed_methods,
+                    reason = "before the loop, there is nothing to poll yet"
+                )]
+                std::thread::sleep(std::time::Duration::from_secs(2));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn refuse_rivals(force: bool) -> Result<(), Failure> {

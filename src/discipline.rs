@@ -157,7 +157,11 @@ impl Discipline {
     pub fn follows(&self, view: &View) -> Option<Line<System, Leader>> {
         let leader = view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA)?;
         let target = self.target.map(|target| target.line);
-        Some(target.unwrap_or_else(|| Line::exact(view.system.at(view.now), leader.line.at(view.now), Rate::ZERO)))
+        Some(
+            target.unwrap_or_else(|| {
+                Line::exact(view.system.at(view.now), leader.line.at(view.now), Rate::ZERO)
+            }),
+        )
     }
 
     /// Decides; see [`Decision`].

@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// Where the lock lies. /run is the right place; a daemon without the right to write there uses the second.
+/// Where locks lie. A daemon without the right to write to /run still sees whether the first one is held, and
+/// holds the second one itself.
 const PLACES: [&str; 2] = ["/run/dantetimesync.lock", "/tmp/dantetimesync.lock"];
 
 /// Why the lock was not taken.
@@ -20,33 +21,40 @@ pub enum LockError {
     },
 }
 
-/// Holds the lock until it is dropped.
+/// Holds the locks until they are dropped.
 ///
 /// # Errors
-/// When another process holds it. Where no lock file can be made at all, the lock is done without: a clock
+/// When another process holds one of them. Where no lock file can be made at all, it is done without: a clock
 /// that is steered beats a lock that is kept.
-pub fn take() -> Result<Option<File>, LockError> {
+pub fn take() -> Result<Vec<File>, LockError> {
     take_in(&PLACES.map(PathBuf::from))
 }
 
-fn take_in(places: &[PathBuf]) -> Result<Option<File>, LockError> {
+fn take_in(places: &[PathBuf]) -> Result<Vec<File>, LockError> {
+    let mut taken = Vec::new();
     for path in places {
-        let Ok(mut file) = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-        else {
-            continue;
-        };
-        return match file.try_lock() {
+        let Some(mut file) = open(path) else { continue };
+        match file.try_lock() {
             Ok(()) => {
+                // Fails, and may fail, where the file is somebody else's.
                 let _ = file.set_len(0);
                 let _ = writeln!(file, "{}", std::process::id());
-                Ok(Some(file))
+                taken.push(file);
             }
-            Err(TryLockError::WouldBlock) => Err(held(file, path)),
-            Err(TryLockError::Error(_)) => continue,
-        };
+            Err(TryLockError::WouldBlock) => return Err(held(file, path)),
+            Err(TryLockError::Error(_)) => {}
+        }
     }
-    tracing::warn!("no lock file could be made in /run or /tmp: a second instance would go unnoticed");
-    Ok(None)
+    if taken.is_empty() {
+        tracing::warn!("no lock file could be made in /run or /tmp: a second instance would go unnoticed");
+    }
+    Ok(taken)
+}
+
+/// To write where that is allowed, else to read: a file that can be read can be locked.
+fn open(path: &Path) -> Option<File> {
+    let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    written.or_else(|_| File::open(path)).ok()
 }
 
 fn held(mut file: File, path: &Path) -> LockError {
@@ -69,17 +77,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let places = [folder.path().join("missing/lock"), folder.path().join("lock")];
         let first = take_in(&places).unwrap();
-        assert!(first.is_some());
+        assert_eq!(first.len(), 1);
         let LockError::Held { pid, path } = take_in(&places).unwrap_err();
         assert_eq!(pid, std::process::id().to_string());
         assert_eq!(path, places[1]);
         drop(first);
-        assert!(take_in(&places).unwrap().is_some());
+        assert_eq!(take_in(&places).unwrap().len(), 1);
     }
 
     #[test]
     fn without_any_place_it_goes_on() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(take_in(&[folder.path().join("missing/lock")]).unwrap().is_none());
+        assert!(take_in(&[folder.path().join("missing/lock")]).unwrap().is_empty());
     }
 }
