@@ -75,9 +75,9 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// A guess: late by `deviation` (ns) on average, and blurred by a thirtieth of it. What a queue does.
+    /// A guess: late by `deviation` (ns) on average, and blurred by a twentieth of it. What a queue does.
     pub fn one_sided(deviation: f64) -> Self {
-        Self { sigma: deviation / 30.0, lambda: deviation, outliers: 0.02, weight: GUESSED }.limited()
+        Self { sigma: deviation / 20.0, lambda: deviation, outliers: 0.02, weight: GUESSED }.limited()
     }
 
     /// A guess: early as often as late. What stamps do on a wire without a queue.
