@@ -248,6 +248,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
 
     fn take_sample(&mut self, sample: &SyncSample) {
         self.rejoin_at = self.now + REJOIN_AFTER;
+        self.health.joining(None);
         let verdict = self.leader.observe(sample);
         debug!(?verdict, sequence = sample.sequence, "sample");
         match verdict {
@@ -321,7 +322,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         }
         self.rejoin_at = self.now + REJOIN_AFTER;
         let rejoined = self.network.rejoin();
-        self.health.network(rejoined.err());
+        self.health.joining(rejoined.err());
         self.follower.set_interfaces(&self.network.interfaces());
     }
 
@@ -350,21 +351,21 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 
     fn step(&mut self, by: Span) {
-        let rate = self.timeline.current().map_or(Rate::ZERO, |line| line.rate);
-        let old = self.timeline.system_at(self.now);
+        let Some(old) = self.timeline.current().map(|line| line.moved_to(self.now)) else { return };
         let stepped = self.clock.step(by);
-        match &stepped {
-            Ok(done) => {
-                self.steps = self.steps.saturating_add(1);
-                let old = old.map_or(0, Timestamp::as_ns);
-                info!(by = %done, old_ns = old, new_ns = old.saturating_add(done.as_ns()), "stepped the clock to UTC");
-            }
-            Err(error) => warn!(%error, "the clock was not stepped"),
+        let done = stepped.as_ref().copied().unwrap_or(Span::ZERO);
+        // The target was moved by what was wanted already.
+        self.discipline.adopt_foreign_step(done - by);
+        if let Err(error) = stepped {
+            return warn!(%error, "the clock was not stepped");
         }
-        self.health.clock(stepped.err());
-        if let Some(reading) = self.reading() {
-            self.timeline.restart(reading, rate);
-        }
+        self.steps = self.steps.saturating_add(1);
+        let (old_ns, new_ns) = (old.a.as_ns(), (old.a + done).as_ns());
+        info!(by = %done, old_ns, new_ns, "stepped the clock to UTC");
+        // Unread, our own step would look like somebody else's.
+        let expected = Reading { raw: old.b, system: old.a + done, uncertainty: Span::ZERO };
+        let after = self.reading().unwrap_or(expected);
+        self.timeline.restart(after, old.rate);
     }
 
     /// Sets the rate, with the clock read before and after, so that stamps on their way are converted right.
@@ -373,9 +374,9 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         match self.clock.set_rate(rate) {
             Ok(set) => {
                 self.health.clock(None);
-                if let Some(after) = self.reading() {
-                    self.timeline.changed(before, after, set);
-                }
+                // Unread, the new rate would look like somebody else's: then it counts from the reading before.
+                let after = self.reading().unwrap_or(before);
+                self.timeline.changed(before, after, set);
             }
             Err(error) => self.health.clock(Some(error)),
         }
@@ -383,9 +384,12 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
 
     fn reading(&mut self) -> Option<Reading> {
         match self.clock.read() {
-            Ok(reading) => Some(reading),
+            Ok(reading) => {
+                self.health.reading(None);
+                Some(reading)
+            }
             Err(error) => {
-                self.health.clock(Some(error));
+                self.health.reading(Some(error));
                 None
             }
         }
@@ -407,7 +411,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             _ => KernelStatus { synchronised: false, max_error: DATE_UNKNOWN, est_error: DATE_UNKNOWN },
         };
         let told: Result<(), ClockError> = self.clock.set_status(status);
-        self.health.clock(told.err());
+        self.health.status(told.err());
     }
 
     /// Everything a decision rests on; None as long as the clock could not be read.

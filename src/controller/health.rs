@@ -11,19 +11,38 @@ use crate::time::Span;
 #[derive(Debug, Default)]
 pub struct Health {
     clock: Option<String>,
+    reading: Option<String>,
+    status: Option<String>,
     network: Option<String>,
+    joining: Option<String>,
     event: Option<String>,
     panic_told: bool,
     ntp: Option<String>,
 }
 
 impl Health {
-    /// The outcome of a call to the clock.
+    /// The outcome of setting the clock's rate. Each kind of call is kept apart: one that works says nothing
+    /// about another that does not.
     pub fn clock(&mut self, error: Option<ClockError>) {
         tell(&mut self.clock, error.map(|error| error.to_string()), "the clock");
     }
 
-    /// The outcome of waiting for, or joining, the network.
+    /// The outcome of reading the clock.
+    pub fn reading(&mut self, error: Option<ClockError>) {
+        tell(&mut self.reading, error.map(|error| error.to_string()), "reading the clock");
+    }
+
+    /// The outcome of telling the kernel how good the clock is; the lock does not depend on it.
+    pub fn status(&mut self, error: Option<ClockError>) {
+        tell(&mut self.status, error.map(|error| error.to_string()), "the clock's status");
+    }
+
+    /// The outcome of joining the group anew; a sample proves a membership as well.
+    pub fn joining(&mut self, error: Option<NetworkError>) {
+        tell(&mut self.joining, error.map(|error| error.to_string()), "joining the group");
+    }
+
+    /// The outcome of waiting for the network.
     pub fn network(&mut self, error: Option<NetworkError>) {
         tell(&mut self.network, error.map(|error| error.to_string()), "the network");
     }
@@ -63,12 +82,14 @@ impl Health {
 
     /// Whether the clock does what it is told.
     pub fn clock_obeys(&self) -> bool {
-        self.clock.is_none()
+        self.clock.is_none() && self.reading.is_none()
     }
 
     /// What is wrong, in one line.
     pub fn fault(&self) -> Option<&str> {
-        self.clock.as_deref().or(self.network.as_deref()).or(self.event.as_deref())
+        let clock = self.clock.as_deref().or(self.reading.as_deref());
+        let network = self.network.as_deref().or(self.event.as_deref()).or(self.joining.as_deref());
+        clock.or(network).or(self.status.as_deref())
     }
 }
 
