@@ -1,1 +1,521 @@
+//! States, slew law, target and steps, on values made by hand.
 
+#![allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "tests")]
+
+use super::*;
+use crate::config::UtcLimit;
+
+const UTC_0: i64 = 1_800_000_000_000_000_000;
+const LEADER_PPM: f64 = 40.0;
+const INTERVAL: Span = Span::from_ms(250);
+
+/// What the world looks like in a test; `view` makes the discipline's view of it.
+#[derive(Clone, Copy)]
+struct World {
+    now: Timestamp<Raw>,
+    system: Line<System, Raw>,
+    /// Where the leader stands, what its uncertainties are, and how old its last sample is.
+    leader: Option<(Line<Leader, Raw>, TimescaleId, Span)>,
+    interval: Span,
+    /// UTC minus the system clock at the start.
+    utc: Option<Span>,
+    conflict: bool,
+    obeys: bool,
+}
+
+fn at(ms: i64) -> Timestamp<Raw> {
+    Timestamp::from_ns(ms * 1_000_000)
+}
+
+/// A leader whose bounds are these.
+fn leader(phase_bound_us: f64, rate_bound_ppm: f64) -> Line<Leader, Raw> {
+    Line {
+        sigma: Span::from_ns_f64(phase_bound_us * 1e3 / BOUND_SIGMAS),
+        rate_sigma: Rate::from_ppm(rate_bound_ppm / BOUND_SIGMAS),
+        ..Line::exact(Timestamp::from_ns(7_000_000_000_000), at(0), Rate::from_ppm(LEADER_PPM))
+    }
+}
+
+const FRESH: Span = Span::from_ms(100);
+
+impl World {
+    fn new() -> Self {
+        Self {
+            now: at(0),
+            system: Line::exact(Timestamp::from_ns(UTC_0), at(0), Rate::ZERO),
+            leader: None,
+            interval: INTERVAL,
+            utc: None,
+            conflict: false,
+            obeys: true,
+        }
+    }
+
+    /// With a leader that is good enough to lock on.
+    fn good() -> Self {
+        Self { leader: Some((leader(5.0, 0.1), TimescaleId(0), FRESH)), ..Self::new() }
+    }
+
+    fn bounds(&mut self, phase_bound_us: f64, rate_bound_ppm: f64) {
+        let (line, ..) = self.leader.as_mut().unwrap();
+        let bounded = leader(phase_bound_us, rate_bound_ppm);
+        (line.sigma, line.rate_sigma) = (bounded.sigma, bounded.rate_sigma);
+    }
+
+    fn age(&mut self, age: Span) {
+        self.leader.as_mut().unwrap().2 = age;
+    }
+
+    /// UTC is `ahead` of the clock as it stood at the start, and runs at the leader's rate.
+    fn utc_now(&self, ahead: Span) -> i64 {
+        let elapsed = self.now - at(0);
+        UTC_0 + (elapsed + Rate::from_ppm(LEADER_PPM).gain_over(elapsed) + ahead).as_ns()
+    }
+
+    fn view(&self) -> View {
+        View {
+            now: self.now,
+            system: self.system.moved_to(self.now),
+            leader: self.leader.map(|(line, timescale, age)| LeaderNow {
+                line: line.moved_to(self.now),
+                timescale,
+                last_sample: self.now - age,
+                interval: self.interval,
+            }),
+            utc: self.utc.map(|ahead| UtcEstimate {
+                utc: Timestamp::from_ns(self.utc_now(ahead)),
+                sigma: Span::from_us(50),
+                path_unknown: Span::from_ms(5),
+                rate: (Rate::ZERO, Rate::from_ppm(0.01)),
+                on_leader: true,
+            }),
+            conflict: self.conflict,
+            clock_obeys: self.obeys,
+        }
+    }
+}
+
+/// A discipline in its world, which obeys it.
+struct Play {
+    world: World,
+    discipline: Discipline,
+}
+
+impl Play {
+    fn new(world: World) -> Self {
+        Self { world, discipline: Discipline::new(&config(UtcLimit::None), world.now) }
+    }
+
+    fn locked() -> Self {
+        let mut play = Self::new(World::good());
+        play.decide();
+        assert_eq!(play.state(), State::Locked);
+        play
+    }
+
+    /// Decides now and carries it out.
+    fn decide(&mut self) -> Decision {
+        let decision = self.discipline.decide(&self.world.view());
+        if let Some(by) = decision.step {
+            self.world.system.a = self.world.system.a + by;
+        }
+        if let Some(rate) = decision.rate {
+            self.world.system = Line { rate, ..self.world.system.moved_to(self.world.now) };
+        }
+        decision
+    }
+
+    /// Decides whenever it is due, for so long.
+    fn run(&mut self, span: Span) {
+        let end = self.world.now + span;
+        while self.world.now < end {
+            let again = self.decide().again.max(self.world.now + Span::from_ms(1)).min(end);
+            self.world.now = again;
+        }
+    }
+
+    fn state(&self) -> State {
+        self.discipline.state().0
+    }
+
+    fn reason(&self) -> &str {
+        self.discipline.state().2
+    }
+
+    fn offset(&self) -> Span {
+        self.discipline.deviation(&self.world.view()).unwrap().offset
+    }
+
+    fn shift_clock(&mut self, by: Span) {
+        self.world.system.a = self.world.system.a + by;
+    }
+}
+
+fn config(utc_limit: UtcLimit) -> Config {
+    Config { utc_limit, ..Config::default() }
+}
+
+#[test]
+fn without_a_leader_it_starts_and_after_five_seconds_says_so() {
+    let mut play = Play::new(World::new());
+    assert_eq!(play.state(), State::Starting);
+    for (ms, state) in [(0, State::Starting), (4_999, State::Starting), (5_000, State::NoLeader)] {
+        play.world.now = at(ms);
+        assert_eq!(play.decide().rate, None, "nothing to steer by");
+        assert_eq!(play.state(), state, "{ms} ms");
+        assert!(play.reason().contains("no PTPv1 leader"));
+    }
+    assert_eq!(play.discipline.state().1, at(5_000), "when it was entered");
+}
+
+#[test]
+fn a_state_is_dated_from_its_beginning() {
+    let mut play = Play::locked();
+    play.run(Span::from_secs(10));
+    assert_eq!(play.discipline.state(), (State::Locked, at(0), ""));
+}
+
+#[test]
+fn locked_is_entered_inside_the_inner_bounds_only() {
+    for (phase_us, rate_ppm, state) in [
+        (49.0, 0.49, State::Locked),
+        (51.0, 0.49, State::Acquiring),
+        (49.0, 0.51, State::Acquiring),
+        (99.0, 0.1, State::Acquiring),
+        (1.0, 0.99, State::Acquiring),
+    ] {
+        let mut play = Play::new(World::good());
+        play.world.bounds(phase_us, rate_ppm);
+        play.decide();
+        assert_eq!(play.state(), state, "{phase_us} µs, {rate_ppm} ppm: {}", play.reason());
+        assert_eq!(play.reason().is_empty(), state == State::Locked);
+        assert_eq!(play.discipline.target().is_some(), state == State::Locked);
+    }
+}
+
+#[test]
+fn locked_is_left_outside_the_outer_bounds_only() {
+    for (phase_us, rate_ppm, state) in
+        [(99.0, 0.99, State::Locked), (101.0, 0.1, State::Acquiring), (1.0, 1.01, State::Acquiring)]
+    {
+        let mut play = Play::locked();
+        play.world.bounds(phase_us, rate_ppm);
+        play.decide();
+        assert_eq!(play.state(), state, "{phase_us} µs, {rate_ppm} ppm");
+    }
+}
+
+#[test]
+fn the_reason_names_what_is_known_and_what_is_needed() {
+    let mut play = Play::new(World::good());
+    play.world.bounds(5.0, 3.0);
+    play.decide();
+    assert!(play.reason().contains("±3.00 ppm, 0.5 needed"), "{}", play.reason());
+    play.world.bounds(80.0, 0.1);
+    play.decide();
+    assert!(play.reason().contains("± 80.0 µs off the leader, 50 allowed"), "{}", play.reason());
+}
+
+#[test]
+fn an_offset_counts_against_the_phase_bound() {
+    for by_us in [120, -120] {
+        let mut play = Play::locked();
+        play.shift_clock(Span::from_us(by_us));
+        play.decide();
+        assert_eq!(play.state(), State::Acquiring);
+        assert!(play.reason().contains("100 allowed"), "{}", play.reason());
+        play.decide();
+        assert!(play.reason().contains("50 allowed"), "back needs the inner bound: {}", play.reason());
+        play.run(Span::from_secs(20));
+        assert_eq!(play.state(), State::Locked, "{}", play.offset());
+    }
+}
+
+#[test]
+fn the_age_limit_is_ten_intervals_within_two_and_a_half_and_four_and_a_half_seconds() {
+    for (interval_ms, limit_ms) in
+        [(1, 2_500), (250, 2_500), (300, 3_000), (450, 4_500), (1_000, 4_500), (16_000, 4_500)]
+    {
+        let interval = Span::from_ms(interval_ms);
+        assert_eq!(age_limit(interval), Span::from_ms(limit_ms));
+        for (age_ms, state) in [(limit_ms, State::Locked), (limit_ms + 1, State::Holdover)] {
+            let mut play = Play::locked();
+            play.world.interval = interval;
+            play.world.age(Span::from_ms(age_ms));
+            play.decide();
+            assert_eq!(play.state(), state, "interval {interval_ms} ms, age {age_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn silence_is_holdover_while_the_bounds_hold_and_lost_afterwards() {
+    let mut play = Play::locked();
+    play.world.age(Span::from_secs(60));
+    for (phase_us, rate_ppm, state) in
+        [(99.0, 0.99, State::Holdover), (101.0, 0.5, State::Lost), (5.0, 1.01, State::Lost)]
+    {
+        play.world.bounds(phase_us, rate_ppm);
+        play.decide();
+        assert_eq!(play.state(), state, "{phase_us} µs, {rate_ppm} ppm");
+        assert!(play.reason().contains("silent for 60.0 s"), "{}", play.reason());
+    }
+    play.world.bounds(5.0, 0.1);
+    play.world.age(FRESH);
+    play.decide();
+    assert_eq!(play.state(), State::Locked);
+}
+
+#[test]
+fn a_leader_that_fell_silent_before_the_lock_is_lost() {
+    let mut play = Play::new(World::good());
+    play.world.age(Span::from_secs(5));
+    play.decide();
+    assert_eq!(play.state(), State::Lost);
+}
+
+#[test]
+fn in_holdover_the_rate_goes_on() {
+    let mut play = Play::locked();
+    play.world.age(Span::from_secs(60));
+    let rate = play.decide().rate.unwrap();
+    assert!((rate.ppm() - LEADER_PPM).abs() < 1e-3, "{rate}");
+}
+
+#[test]
+fn silence_is_looked_for_the_moment_it_begins() {
+    let mut play = Play::locked();
+    play.world.age(Span::from_ms(2_400));
+    let again = play.decide().again;
+    assert!(again - play.world.now <= Span::from_ms(101), "{}", again - play.world.now);
+    play.world.now = again;
+    play.world.age(Span::from_ms(2_400) + (again - at(0)));
+    play.decide();
+    assert_eq!(play.state(), State::Holdover);
+}
+
+#[test]
+fn unlocked_it_decides_more_often_than_locked() {
+    let locked = { Play::locked().decide().again };
+    let mut play = Play::new(World::good());
+    play.world.bounds(500.0, 9.0);
+    let unlocked = play.decide().again;
+    assert!(at(0) < unlocked && unlocked < locked, "{unlocked:?} {locked:?}");
+}
+
+#[test]
+fn in_a_conflict_nothing_is_steered() {
+    let mut play = Play::locked();
+    play.world.conflict = true;
+    play.shift_clock(Span::from_us(80));
+    play.world.utc = Some(Span::from_secs(5));
+    let decision = play.decide();
+    assert_eq!((decision.rate, decision.step), (None, None));
+    assert_eq!(play.state(), State::Conflict);
+    play.world.conflict = false;
+    play.world.utc = None;
+    play.run(Span::from_secs(30));
+    assert_eq!(play.state(), State::Locked);
+}
+
+#[test]
+fn a_clock_that_does_not_obey_is_not_locked_but_still_told() {
+    let mut play = Play::locked();
+    play.world.obeys = false;
+    assert!(play.decide().rate.is_some());
+    assert_eq!((play.state(), play.reason()), (State::Acquiring, "the system clock cannot be set"));
+}
+
+#[test]
+fn a_rate_that_is_hardly_known_is_not_applied() {
+    let mut play = Play::new(World::good());
+    play.world.bounds(900.0, 200.0);
+    assert_eq!(play.decide().rate, None);
+    assert_eq!(play.discipline.learned_rate(&play.world.view()), None);
+    play.world.bounds(900.0, 5.0);
+    let rate = play.decide().rate.unwrap();
+    assert!((rate.ppm() - LEADER_PPM).abs() < 1e-9, "no phase to pull at yet: {rate}");
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_slowed_and_one_behind_is_sped_up() {
+    let pull = |by_us| {
+        let mut play = Play::locked();
+        play.shift_clock(Span::from_us(by_us));
+        play.decide().rate.unwrap().ppm() - LEADER_PPM
+    };
+    assert!(pull(1) < -1e-4 && pull(-1) > 1e-4, "{} {}", pull(1), pull(-1));
+    assert!(pull(0).abs() < 1e-9);
+    // In proportion while small.
+    assert!((pull(2) / pull(1) - 2.0).abs() < 1e-3);
+}
+
+#[test]
+fn the_pull_is_limited_to_what_a_lock_allows_and_to_more_without_one() {
+    // Locked: 80 µs are inside the outer bound.
+    for sign in [1, -1] {
+        let mut play = Play::locked();
+        play.shift_clock(Span::from_us(sign * 80));
+        let pull = play.decide().rate.unwrap().ppm() - LEADER_PPM;
+        assert_eq!(play.state(), State::Locked);
+        assert!(pull.abs() < 0.81 && pull.abs() > 0.1 && pull.signum() as i64 == -sign, "{pull}");
+        // Not locked: 10 ms off.
+        play.shift_clock(Span::from_ms(sign * 10));
+        let pull = play.decide().rate.unwrap().ppm() - LEADER_PPM;
+        assert_eq!(play.state(), State::Acquiring);
+        assert!((pull.abs() - 20.0).abs() < 0.01 && pull.signum() as i64 == -sign, "{pull}");
+    }
+}
+
+#[test]
+fn an_offset_is_pulled_in_without_ringing() {
+    for by_us in [90, -90, 500, -500] {
+        let mut play = Play::locked();
+        play.shift_clock(Span::from_us(by_us));
+        let mut last = Span::from_us(by_us);
+        for _ in 0..400 {
+            play.run(Span::from_secs(1));
+            let offset = play.offset();
+            let other_side = offset.as_ns() * by_us < 0;
+            assert!(offset.abs() <= last.abs() && (!other_side || offset.abs() < Span::from_ns(500)));
+            last = offset;
+        }
+        assert!(last.abs() < Span::from_us(3), "{last}");
+        assert_eq!(play.state(), State::Locked);
+    }
+}
+
+#[test]
+fn a_phase_that_is_uncertain_is_pulled_in_more_slowly() {
+    let pull = |phase_us| {
+        let mut play = Play::locked();
+        play.world.bounds(phase_us, 0.2);
+        play.shift_clock(Span::from_us(1));
+        (play.decide().rate.unwrap().ppm() - LEADER_PPM).abs()
+    };
+    assert!(pull(1.0) > 2.0 * pull(8.0), "{} {}", pull(1.0), pull(8.0));
+}
+
+#[test]
+fn the_lock_begins_with_the_clock_as_it_stands() {
+    let play = Play::locked();
+    assert_eq!(play.offset(), Span::ZERO);
+    assert_eq!(play.discipline.target().unwrap().timescale, TimescaleId(0));
+    let deviation = play.discipline.deviation(&play.world.view()).unwrap();
+    assert!(deviation.rate.ppm().abs() < 1e-6, "it runs at the leader's rate: {}", deviation.rate);
+    assert!(deviation.offset_bound >= Span::from_us(5) && deviation.offset_bound < Span::from_us(6));
+    assert!((deviation.rate_bound.ppm() - 0.1).abs() < 1e-9);
+}
+
+#[test]
+fn a_deviation_in_rate_has_the_clocks_sign() {
+    let mut play = Play::locked();
+    play.world.system.rate = Rate::from_ppm(LEADER_PPM + 3.0);
+    let deviation = play.discipline.deviation(&play.world.view()).unwrap();
+    assert!((deviation.rate.ppm() - 3.0).abs() < 1e-3, "{}", deviation.rate);
+}
+
+#[test]
+fn another_timescale_moves_no_clock_and_is_anchored_where_the_clock_stands() {
+    let mut play = Play::locked();
+    play.run(Span::from_secs(5));
+    let before = play.world.system.at(play.world.now);
+    let line = Line { a: Timestamp::from_ns(123), rate: Rate::from_ppm(12.0), ..leader(30.0, 9.0) };
+    play.world.leader = Some((line, TimescaleId(1), FRESH));
+    let decision = play.decide();
+    assert_eq!(decision.step, None);
+    assert_eq!(play.state(), State::Acquiring);
+    assert!(play.discipline.target().is_none(), "the old target says nothing in the new timescale");
+    assert!(play.discipline.deviation(&play.world.view()).is_none());
+    assert_eq!(play.world.system.at(play.world.now), before);
+    // At the lock the clock stands where it ran to.
+    play.world.bounds(5.0, 0.1);
+    play.decide();
+    assert_eq!((play.state(), play.offset()), (State::Locked, Span::ZERO));
+    assert_eq!(play.discipline.target().unwrap().timescale, TimescaleId(1));
+    let rate = play.decide().rate.unwrap();
+    assert!((rate.ppm() - 12.0).abs() < 1e-6, "{rate}");
+}
+
+#[test]
+fn a_leader_that_is_gone_takes_the_target_along() {
+    let mut play = Play::locked();
+    play.world.leader = None;
+    play.world.now = at(6_000);
+    assert_eq!(play.decide().rate, None);
+    assert!(play.discipline.target().is_none());
+    assert_eq!(play.state(), State::NoLeader);
+}
+
+#[test]
+fn a_foreign_step_is_adopted() {
+    for by in [Span::from_secs(1), Span::from_ms(-70)] {
+        let mut play = Play::locked();
+        play.shift_clock(by);
+        play.discipline.adopt_foreign_step(by);
+        assert_eq!(play.offset(), Span::ZERO);
+        let rate = play.decide().rate.unwrap();
+        assert!((rate.ppm() - LEADER_PPM).abs() < 1e-6);
+        assert_eq!(play.state(), State::Locked);
+    }
+    // Without a target there is nothing to move.
+    Play::new(World::new()).discipline.adopt_foreign_step(Span::from_secs(1));
+}
+
+#[test]
+fn the_rate_left_behind_is_the_leaders_without_the_pull() {
+    let mut play = Play::locked();
+    play.shift_clock(Span::from_us(90));
+    assert!((play.decide().rate.unwrap().ppm() - LEADER_PPM).abs() > 0.1);
+    let learned = play.discipline.learned_rate(&play.world.view()).unwrap();
+    assert!((learned.ppm() - LEADER_PPM).abs() < 1e-9);
+}
+
+#[test]
+fn the_first_fix_steps_before_the_lock_and_only_once() {
+    let mut play = Play::new(World::new());
+    play.world.utc = Some(Span::from_ms(-20));
+    let decision = play.decide();
+    assert_eq!((decision.step, decision.rate), (Some(Span::from_ms(-20)), None));
+    assert_eq!(decision.again, play.world.now, "go on at once");
+    play.world.utc = Some(Span::from_secs(3));
+    assert_eq!(play.decide().step, None);
+}
+
+#[test]
+fn a_first_fix_within_the_step_threshold_changes_nothing() {
+    for (ahead, stepped) in [(1_000, false), (-1_000, false), (1_001, true), (-1_001, true)] {
+        let mut play = Play::new(World::new());
+        play.world.utc = Some(Span::from_us(ahead));
+        assert_eq!(play.decide().step.is_some(), stepped, "{ahead} µs");
+    }
+}
+
+#[test]
+fn a_late_first_fix_steps_the_target_along_so_that_the_lock_stays() {
+    let mut play = Play::locked();
+    play.world.utc = Some(Span::from_secs(3_600));
+    assert_eq!(play.decide().step, Some(Span::from_secs(3_600)));
+    play.decide();
+    assert_eq!((play.state(), play.offset()), (State::Locked, Span::ZERO));
+}
+
+#[test]
+fn a_late_first_fix_below_a_second_slews_and_comes_to_an_end() {
+    for ahead in [Span::from_ms(2), Span::from_ms(-2)] {
+        let mut play = Play::locked();
+        play.world.utc = Some(ahead);
+        let rate = play.decide().rate.unwrap();
+        let slew = rate.ppm() - LEADER_PPM;
+        assert!(
+            (slew.abs() - 100.0).abs() < 1.0 && slew.is_sign_positive() == (ahead > Span::ZERO),
+            "{slew}"
+        );
+        assert_eq!(play.state(), State::Locked, "a slew is a slew of the target");
+        play.run(Span::from_secs(60));
+        assert_eq!(play.discipline.target().unwrap().line.rate, Rate::ZERO, "the leader's exact rate again");
+        let error = play.world.system.at(play.world.now).as_ns() - play.world.utc_now(ahead);
+        assert!(error.abs() < 300_000, "{error}");
+        assert_eq!(play.state(), State::Locked);
+    }
+}

@@ -115,3 +115,6 @@ impl UtcPolicy {
         -Rate::from_ratio(speed.copysign(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

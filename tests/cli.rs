@@ -1,0 +1,185 @@
+//! The command line, as a user meets it: help, refusals, exit codes, and the demo in real time.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let binary = env!("CARGO_BIN_EXE_dantetimesync");
+    let Output { status, stdout, stderr } =
+        Command::new(binary).args(arguments).stdin(Stdio::null()).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Run { code: status.code().expect("it was not killed"), out: text(stdout), err: text(stderr) }
+}
+
+/// A file with this content, gone at the end of the test.
+fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name);
+    fs::write(&path, content).expect("a file");
+    (folder, path)
+}
+
+#[test]
+fn every_help_shows_an_example() {
+    for command in [&["--help"][..], &["demo", "--help"], &["replay", "--help"], &["simulate", "--help"]] {
+        let Run { code, out, err } = run(command);
+        assert_eq!((code, err.as_str()), (0, ""), "{command:?}");
+        assert!(out.contains("Usage: dantetimesync"), "{out}");
+        assert!(out.contains("Example"), "{out}");
+        let example = out.split("Example").nth(1).unwrap_or_default();
+        assert!(example.contains("dantetimesync"), "{out}");
+    }
+}
+
+#[test]
+fn the_help_names_the_exit_codes() {
+    let help = run(&["--help"]).out;
+    for code in ["64", "66", "69", "71", "75", "77"] {
+        assert!(help.contains(code), "{code}: {help}");
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let Run { code, out, .. } = run(&["--version"]);
+    assert_eq!((code, out.trim()), (0, concat!("dantetimesync ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn bad_arguments_exit_with_64_and_name_the_value_and_what_is_allowed() {
+    for (arguments, parts) in [
+        (&["--utc-slew", "900"][..], &["900", "1 to 500 ppm"][..]),
+        (&["--utc-limit", "5"], &["5", "500ms"]),
+        (&["--utc-limit", "100000s"], &["100000s", "0 to 86400 s"]),
+        (&["--subdomain", "much-too-long-a-name"], &["much-too-long-a-name", "1 to 16"]),
+        (&["--subdomain", "_ALT1"], &["_ALT1", "cannot follow"]),
+        (&["demo", "--seconds", "5"], &["5", "20..=86400"]),
+        (&["demo", "--leader-ppm", "1000"], &["1000", "-400 to 400 ppm"]),
+        (&["simulate", "s1.toml", "--seeds", "0"], &["0", "1..=10000"]),
+        (&["simulate"], &["<FILES>"]),
+        (&["replay"], &["<FILE>"]),
+        (&["--no-such-flag"], &["--no-such-flag"]),
+        (&["no-such-command"], &["no-such-command"]),
+        (&["-v", "--quiet"], &["--quiet"]),
+    ] {
+        let Run { code, out, err } = run(arguments);
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}: {err}");
+        for part in parts {
+            assert!(err.contains(part), "{arguments:?} without {part:?}: {err}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_interface_exits_with_66_and_lists_what_there_is() {
+    let Run { code, err, .. } = run(&["--interface", "nosuch0", "--skip-ntp", "--dry-run"]);
+    assert_eq!(code, 66, "{err}");
+    assert!(err.contains("nosuch0") && err.contains("does not exist"), "{err}");
+    assert!(err.contains("there are: ") || err.contains("there is no other"), "{err}");
+}
+
+#[test]
+fn a_broken_scenario_is_named_with_key_value_and_range() {
+    for (text, parts) in [
+        ("duration_s = -1.0", &["duration_s", "-1", "1 to 2678400"][..]),
+        ("seeds = 5000", &["seeds", "5000", "1 to 1000"]),
+        ("no_such_key = 1", &["no_such_key"]),
+        ("[config]\nutc_limit = 'soon'", &["utc_limit", "soon", "none"]),
+        ("duration_s = ", &["duration_s"]),
+    ] {
+        let (_folder, path) = file("broken.toml", text.as_bytes());
+        let Run { code, out, err } = run(&["simulate", path.to_str().expect("UTF-8")]);
+        assert_eq!((code, out.as_str()), (66, ""), "{text}: {err}");
+        assert!(err.contains("broken.toml"), "{err}");
+        for part in parts {
+            assert!(err.contains(part), "{text} without {part:?}: {err}");
+        }
+    }
+    let Run { code, err, .. } = run(&["simulate", "/nowhere/s1.toml"]);
+    assert_eq!(code, 66);
+    assert!(err.contains("/nowhere/s1.toml"), "{err}");
+}
+
+#[test]
+fn what_is_no_capture_is_refused() {
+    for content in [&b""[..], b"this is a text, and no capture of anything at all", &[0xff; 400]] {
+        let (_folder, path) = file("no.pcap", content);
+        let Run { code, out, err } = run(&["replay", path.to_str().expect("UTF-8")]);
+        assert_eq!((code, out.as_str()), (66, ""), "{err}");
+        assert!(err.starts_with("dantetimesync: ") && err.len() > 30, "{err}");
+    }
+    let Run { code, err, .. } = run(&["replay", "/nowhere/dante.pcap"]);
+    assert_eq!(code, 66);
+    assert!(err.contains("/nowhere/dante.pcap"), "{err}");
+}
+
+/// A world that takes no time to play.
+const SHORT: &[u8] = b"id = 'short'\ntitle = 'two minutes'\nduration_s = 120.0\nsteady_from_s = 60.0\n\
+                       [limits]\nlock_s = 60.0\nbound_ok = 0.5\nbound_ratio = [0.1, 100.0]\n\
+                       ntp_per_h = 1000.0\n";
+
+#[test]
+fn a_simulation_as_json_names_its_units() {
+    let (_folder, path) = file("short.toml", SHORT);
+    let Run { out, err, .. } = run(&["simulate", path.to_str().expect("UTF-8"), "--seeds", "1", "--json"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    assert_eq!((&json[0]["id"], &json[0]["seeds"]), (&"short".into(), &1.into()));
+    let checks = json[0]["checks"].as_array().expect("checks");
+    let value = |name: &str| {
+        let check = checks.iter().find(|check| check["name"] == name);
+        check.unwrap_or_else(|| panic!("no {name}: {out}"))["value"].as_f64()
+    };
+    for name in ["rate_rms_ppm", "phase_rms_us", "utc_max_us", "settle_s", "ntp_per_h", "demote_per_day"] {
+        assert!(value(name).is_some(), "{name}: {out}");
+    }
+    assert!(value("lock_s").is_some_and(|lock| lock > 1.0 && lock < 60.0), "{out}");
+}
+
+#[test]
+fn a_simulations_verdict_is_in_its_table_and_its_exit_code() {
+    let never = [SHORT, b"rate_rms_ppm = 0.0\n"].concat();
+    for (text, code, verdict) in [(SHORT, 0, "PASS  short"), (&never[..], 1, "FAIL  short")] {
+        let (_folder, path) = file("short.toml", text);
+        let it = run(&["simulate", path.to_str().expect("UTF-8"), "--seeds", "1"]);
+        assert_eq!(it.code, code, "{}{}", it.out, it.err);
+        assert!(it.out.contains(verdict), "{}", it.out);
+    }
+}
+
+#[test]
+fn a_simulations_course_is_written_second_by_second() {
+    let (folder, path) = file("short.toml", SHORT);
+    let csv = folder.path().join("course.csv");
+    let arguments = ["simulate", path.to_str().expect("UTF-8"), "--seeds", "1", "--csv"];
+    run(&[&arguments[..], &[csv.to_str().expect("UTF-8")]].concat());
+    let text = fs::read_to_string(csv).expect("the course");
+    assert!(text.starts_with("t_s,state,phase_ns,"), "{text}");
+    // A line per second from the first one on that has something to show.
+    assert!((60..=121).contains(&text.lines().count()), "{}", text.lines().count());
+    let columns = |line: &str| line.split(',').count();
+    assert!(text.lines().all(|line| columns(line) == 13), "{text}");
+}
+
+/// In real time on loopback: a computer that is much too busy may not lock in 20 s, so it gets a longer try.
+#[test]
+fn the_demo_locks() {
+    let mut told = String::new();
+    for seconds in ["20", "60"] {
+        let Run { code, out, err } = run(&["demo", "--seconds", seconds]);
+        if code == 0 {
+            assert!(out.contains("demo: success") && out.contains("locked after"), "{out}");
+            assert!(out.contains("nothing on this computer changes"), "{out}");
+            return;
+        }
+        told = format!("{code}: {out}{err}");
+    }
+    panic!("{told}");
+}
