@@ -204,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn sources_of_time_have_their_order() {
+        let order: [&[[u8; 4]]; 6] =
+            [&[*b"ATOM", *b"GPS\0"], &[*b"NTP\0"], &[*b"HAND"], &[*b"INIT"], &[*b"DFLT"], &[*b"What"]];
+        for pair in order.windows(2) {
+            for (better, worse) in pair[0].iter().flat_map(|a| pair[1].iter().map(move |b| (*a, *b))) {
+                leads(with(2, |data| data.identifier = better), with(1, |data| data.identifier = worse));
+            }
+        }
+        leads(with(1, |data| data.identifier = *b"GPS\0"), with(2, |data| data.identifier = *b"ATOM"));
+    }
+
+    #[test]
     fn a_preferred_leader_wins_among_referenced_ones() {
         let referenced = |uuid, preferred| {
             with(uuid, |data| (data.stratum, data.identifier, data.preferred) = (2, *b"NTP\0", preferred))
