@@ -250,4 +250,40 @@ mod tests {
         assert_eq!(parse_utc_limit("1.5s"), Ok(UtcLimit::Within(Span::from_ms(1_500))));
         assert_eq!(parse_utc_limit("20us"), Ok(UtcLimit::Within(Span::from_us(20))));
     }
+
+    #[test]
+    fn what_is_no_time_is_refused_by_name() {
+        for text in ["", "s", ".", "-1s", "5 s", "1.2.3s", "1e3s", "500m", "0ss", "nan"] {
+            let error = parse_utc_limit(text).unwrap_err();
+            assert!(error.contains("is no "), "{text:?}: {error}");
+        }
+        assert_eq!(parse_utc_limit("86400s"), Ok(UtcLimit::Within(Span::from_secs(86_400))));
+    }
+
+    #[test]
+    fn rates_are_finite_and_within_their_range() {
+        for text in ["0.99", "500.1", "-100", "nan", "inf", "fast"] {
+            assert!(parse_slew(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_slew("1"), Ok(Rate::from_ppm(1.0)));
+        for text in ["400.1", "-400.1", "nan", "-inf", ""] {
+            assert!(parse_ppm(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_ppm("-400"), Ok(-400.0));
+    }
+
+    #[test]
+    fn the_demo_takes_a_leader_that_runs_slow() {
+        let arguments = ["dantetimesync", "demo", "--leader-ppm", "-30", "--leader-ppm-step", "-5"];
+        let Some(Command::Demo(demo)) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("no demo")
+        };
+        assert_eq!((demo.leader_ppm, demo.leader_ppm_step, demo.seconds), (-30.0, Some(-5.0), 60));
+    }
+
+    #[test]
+    fn options_of_the_service_do_not_go_with_a_command() {
+        assert!(Cli::try_parse_from(["dantetimesync", "--dry-run", "demo"]).is_err());
+        assert!(Cli::try_parse_from(["dantetimesync", "-v", "-q"]).is_err());
+    }
 }

@@ -3,6 +3,8 @@
 //! A figure that misses its limit is in [`KNOWN`]; the list can only shrink. More seeds and all scenarios:
 //! `dantetimesync simulate scenarios/*.toml`.
 
+#![allow(clippy::panic, reason = "tests")]
+
 use std::fs;
 use std::path::Path;
 
