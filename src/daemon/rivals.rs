@@ -68,7 +68,18 @@ fn rival(process: &Path) -> Option<Rival> {
         Steers::With(flag) => given(flag),
         Steers::Without(flag) => !given(flag),
     };
-    steers.then_some(Rival { name, service, pid })
+    (steers && !is_simulated(process)).then_some(Rival { name, service, pid })
+}
+
+/// Libraries that give a program another clock than this computer's: what it steers is not ours.
+const CLOCK_SIMULATORS: [&str; 2] = ["clknetsim", "faketime"];
+
+fn is_simulated(process: &Path) -> bool {
+    let environment = fs::read(process.join("environ")).unwrap_or_default();
+    let preloaded =
+        environment.split(|octet| *octet == 0).find_map(|entry| entry.strip_prefix(b"LD_PRELOAD="));
+    let preloaded = String::from_utf8_lossy(preloaded.unwrap_or_default()).into_owned();
+    CLOCK_SIMULATORS.iter().any(|library| preloaded.contains(library))
 }
 
 #[cfg(test)]
@@ -102,6 +113,9 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         process(proc.path(), 42, "chronyd", "chronyd -x -d");
         process(proc.path(), 43, "ptp4l", "ptp4l -i eth0 -s");
+        assert_eq!(steering_in(proc.path()), []);
+        process(proc.path(), 45, "chronyd", "chronyd -d");
+        fs::write(proc.path().join("45/environ"), "HOME=/\0LD_PRELOAD=/opt/clknetsim.so\0").unwrap();
         assert_eq!(steering_in(proc.path()), []);
         process(proc.path(), 44, "ptp4l", "ptp4l -S -i eth0");
         assert_eq!(steering_in(proc.path()).len(), 1);
