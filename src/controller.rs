@@ -259,7 +259,8 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             }
             Verdict::Changed(change) => {
                 info!(?change, "the leader's line changed");
-                if change == Change::Rate {
+                // A longer path and a slower leader look alike at first.
+                if change != Change::Noise {
                     self.utc.leader_turned();
                 }
                 self.decide_at = self.now;

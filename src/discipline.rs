@@ -2,7 +2,7 @@
 //!
 //! Control is arithmetic, not a loop with gains: how the system clock runs against the raw timeline is *read*,
 //! where the leader stands on it is *estimated*, so the rate that brings one onto the other within
-//! `Discipline::time_constant` follows directly. Nothing can ring, because no correction of ours appears in
+//! a few seconds follows directly. Nothing can ring, because no correction of ours appears in
 //! what is measured.
 
 mod utc_policy;
@@ -35,6 +35,9 @@ const PULL_UNLOCKED: Rate = Rate::from_ppm(20.0);
 /// The leader's rate is applied as soon as it is known better than the rate of an unknown computer.
 const USABLE_RATE_SIGMA: Rate = Rate::from_ppm(5.0);
 
+/// A rate known as well as this is beyond doubt: it is what a lock needs.
+const SURE_RATE_SIGMA: Rate = Rate::from_ppm(0.15);
+
 /// Without a leader for this long, the state says so.
 const NO_LEADER_AFTER: Span = Span::from_secs(5);
 
@@ -42,9 +45,12 @@ const NO_LEADER_AFTER: Span = Span::from_secs(5);
 const TICK_LOCKED: Span = Span::from_secs(1);
 const TICK_UNLOCKED: Span = Span::from_ms(250);
 
-/// Time constants of the phase (s): see `Discipline::time_constant`.
+/// Time constants in which an offset falls to 1/e, in s: while nothing is wrong between these …
 const TAU_MIN: f64 = 4.0;
 const TAU_MAX: f64 = 60.0;
+/// … and after a disturbance this one for what is beyond doubt, and this one for the rest.
+const TAU_FAST: f64 = 2.0;
+const TAU_DOUBT: f64 = 20.0;
 
 /// What the system clock shall be.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +132,10 @@ pub struct Discipline {
     reason: String,
     target: Option<Target>,
     ever_locked: bool,
+    /// The leader's rate, as it was when it was last beyond doubt.
+    sure_rate: Option<Rate>,
+    /// Something has pushed the clock off its target since the last lock: it may be pulled in fast.
+    disturbed: bool,
 }
 
 impl Discipline {
@@ -139,6 +149,8 @@ impl Discipline {
             reason: "just started".to_owned(),
             target: None,
             ever_locked: false,
+            sure_rate: None,
+            disturbed: true,
         }
     }
 
@@ -306,26 +318,55 @@ impl Discipline {
     }
 
     /// The slew law.
-    fn rate(&self, view: &View) -> Option<Rate> {
+    fn rate(&mut self, view: &View) -> Option<Rate> {
         let leader =
             view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA && !view.conflict)?;
-        let Some(deviation) = self.deviation(view) else { return Some(leader.line.rate) };
+        let rate = self.believable_rate(&leader.line);
+        let Some(deviation) = self.deviation(view) else { return Some(rate) };
         let slew = self.target.map_or(Rate::ZERO, |target| target.line.rate);
-        let limit = if self.state == State::Locked { PULL_LOCKED } else { PULL_UNLOCKED };
-        // The one place where an error becomes a correction: negated here and nowhere else.
-        let pull = -Rate::from_ratio(deviation.offset.as_secs_f64() / self.time_constant(&leader.line));
-        Some(leader.line.rate.then(slew).then(pull.clamp(limit)))
+        Some(rate.then(slew).then(self.pull(deviation.offset, &leader.line)))
     }
 
-    /// In how many seconds the phase error shall fall to 1/e.
-    ///
-    /// The estimate of the phase moves about by its own uncertainty; what is pulled in faster than the rate's
-    /// uncertainty would carry it away turns phase noise into rate noise.
-    fn time_constant(&self, line: &Line<Leader, Raw>) -> f64 {
-        if self.state != State::Locked {
-            return TAU_MIN;
+    /// The leader's rate; while it is in doubt, the last one beyond doubt, as long as the doubt covers it.
+    fn believable_rate(&mut self, line: &Line<Leader, Raw>) -> Rate {
+        if line.rate_sigma <= SURE_RATE_SIGMA {
+            self.sure_rate = Some(line.rate);
+            return line.rate;
         }
-        (TAU_RATIO * line.sigma.as_secs_f64() / line.rate_sigma.ratio().max(1e-12)).clamp(TAU_MIN, TAU_MAX)
+        let doubt = Rate::from_ratio(BOUND_SIGMAS * line.rate_sigma.ratio());
+        match self.sure_rate.filter(|sure| (line.rate - *sure).abs() < doubt) {
+            Some(sure) => sure,
+            None => {
+                self.sure_rate = None;
+                self.disturbed = true;
+                line.rate
+            }
+        }
+    }
+
+    /// What takes the offset out.
+    ///
+    /// While Locked it is taken out slowly: the estimate of the phase moves about by its own uncertainty, and what
+    /// is pulled in faster than the rate's uncertainty would carry it away turns phase noise into rate noise.
+    /// After a disturbance the part that is beyond doubt is taken out fast.
+    fn pull(&mut self, offset: Span, line: &Line<Leader, Raw>) -> Rate {
+        let rate_is_sure = line.rate_sigma <= SURE_RATE_SIGMA;
+        if self.state == State::Locked {
+            self.disturbed = false;
+        } else if rate_is_sure && offset.abs() + bound(line.sigma) > ENTER_PHASE {
+            // Only the phase is in the way of a lock.
+            self.disturbed = true;
+        }
+        let (offset, sigma) = (offset.as_secs_f64(), line.sigma.as_secs_f64());
+        let (speed, limit) = if self.disturbed {
+            let doubt = offset.clamp(-2.0 * sigma, 2.0 * sigma);
+            ((offset - doubt) / TAU_FAST + doubt / TAU_DOUBT, PULL_UNLOCKED)
+        } else {
+            let tau = (TAU_RATIO * sigma / line.rate_sigma.ratio().max(1e-12)).clamp(TAU_MIN, TAU_MAX);
+            (offset / tau, PULL_LOCKED)
+        };
+        // The one place where an error becomes a correction: negated here and nowhere else.
+        -Rate::from_ratio(speed).clamp(limit)
     }
 
     fn again(&self, view: &View) -> Timestamp<Raw> {

@@ -10,7 +10,9 @@ const LIMIT: usize = 36;
 /// Leaders were seen to turn by ±25 ppm (ns/s).
 const RATE_CHANGE: f64 = 20e3;
 /// Audio starting on the same link adds 36 µs; other routes differ by more (ns).
-const PATH_CHANGE: f64 = 100e3;
+const PATH_CHANGE: f64 = 50e3;
+/// Doubt about the rate after a change of the path (ns/s).
+const PATH_RATE_DOUBT: f64 = 3e3;
 /// The noise may rise twentyfold at once (a loaded switch, a busy computer).
 const NOISE_CHANGE: f64 = 8.0;
 
@@ -44,7 +46,11 @@ impl Change {
                 filter.known.rate += RATE_CHANGE * RATE_CHANGE;
                 filter.known.phase += (RATE_CHANGE * FORK_EVERY / 2.0).powi(2);
             }
-            Self::Path => filter.known.phase += PATH_CHANGE * PATH_CHANGE,
+            Self::Path => {
+                // Seconds after it, a slower leader still looks like a longer path: the rate is in doubt too.
+                filter.known.phase += PATH_CHANGE * PATH_CHANGE;
+                filter.known.rate += PATH_RATE_DOUBT * PATH_RATE_DOUBT;
+            }
             Self::Noise => {
                 filter.noise.lambda *= NOISE_CHANGE;
                 filter.noise.sigma *= 2.0;
@@ -63,6 +69,17 @@ struct Challenger {
     /// Log likelihood since the fork, relative to the believed filter's.
     lead: f64,
 }
+
+impl Challenger {
+    /// Where a longer path explains the samples nearly as well as another rate does, it is believed: to take a
+    /// path for a rate kicks the clock, to take a rate for a path costs a second.
+    fn favoured(&self) -> f64 {
+        self.lead + if self.change == Change::Path { PATH_FAVOUR } else { 0.0 }
+    }
+}
+
+/// Log odds by which a change of the path is favoured.
+const PATH_FAVOUR: f64 = 6.0;
 
 /// All that run at present.
 #[derive(Debug, Default)]
@@ -92,8 +109,8 @@ impl Challengers {
         let winner = self
             .running
             .iter()
-            .max_by(|a, b| a.lead.total_cmp(&b.lead))
-            .filter(|best| best.lead > ODDS)
+            .filter(|it| it.lead > ODDS)
+            .max_by(|a, b| a.favoured().total_cmp(&b.favoured()))
             .map(|winner| (winner.change, winner.filter));
         if winner.is_some() {
             self.running.clear();
