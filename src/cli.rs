@@ -122,6 +122,9 @@ pub struct Simulate {
     /// How many worlds to run, each with its own chance; default: what the scenario says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub seeds: Option<u32>,
+    /// Run the world with this seed only, to look at one of many more closely.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub seed: Option<u64>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

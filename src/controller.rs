@@ -35,6 +35,9 @@ const SPACING_UNKNOWN: Span = Span::from_ms(250);
 /// The kernel is told the clock's quality this often.
 const STATUS_EVERY: Span = Span::from_secs(10);
 
+/// A leader's line that is less certain than this does not carry UTC yet: after a silence it still moves.
+const SETTLED: Span = Span::from_us(10);
+
 /// What the kernel itself says of a clock that nobody has set: 16 s.
 const DATE_UNKNOWN: Span = Span::from_secs(16);
 
@@ -439,9 +442,12 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         })
     }
 
-    /// The leader's line, as long as the leader is heard.
+    /// The leader's line, as long as the leader is heard and the line has settled.
     fn heard_line(&self, at: Timestamp<Raw>) -> Option<(TimescaleId, Line<Leader, Raw>)> {
-        let leader = self.leader_now(at).filter(|leader| leader.is_heard(at))?;
+        let leader = self.leader_now(at)?;
+        if !leader.is_heard(at) || leader.line.sigma > SETTLED {
+            return None;
+        }
         Some((leader.timescale, leader.line))
     }
 

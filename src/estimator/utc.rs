@@ -218,8 +218,10 @@ impl UtcEstimator {
 
     /// Keeps the flywheel on the leader; without one it coasts on the last line.
     pub fn follow(&mut self, now: Timestamp<Raw>, leader: Option<(TimescaleId, Line<Leader, Raw>)>) {
-        self.flywheel.coasting = leader.is_none();
-        let Some((timescale, line)) = leader else { return };
+        let Some((timescale, line)) = leader else {
+            self.flywheel.coasting = true;
+            return;
+        };
         if self.flywheel.follow(now, timescale, line)
             && let Some(state) = self.state.as_mut()
         {
@@ -273,12 +275,13 @@ impl Flywheel {
         self.line.at(raw) + self.shift
     }
 
-    /// Returns whether the timescale changed.
+    /// Returns whether another leader turns it now, or the same one again after a silence.
     fn follow(&mut self, now: Timestamp<Raw>, timescale: TimescaleId, line: Line<Leader, Raw>) -> bool {
-        let changed = self.timescale != Some(timescale);
+        let changed = self.coasting || self.timescale != Some(timescale);
         if changed {
             self.shift = self.at(now) - line.at(now);
             self.timescale = Some(timescale);
+            self.coasting = false;
         }
         self.line = line;
         changed

@@ -1,6 +1,7 @@
 //! `dantetimesync simulate`: scenario files, many seeds, one table.
 
 use std::fs::{self, File};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +21,9 @@ pub fn run_files(options: &Simulate) -> Result<ExitCode, Failure> {
     let mut rows: Vec<Summary> = Vec::new();
     for path in &options.files {
         let scenario = read(path).map_err(|error| Failure::new(NO_INPUT, error))?;
-        let seeds = options.seeds.map_or(scenario.seeds(), u64::from);
-        let runs = play(&scenario, seeds);
+        let last = options.seeds.map_or(scenario.seeds(), u64::from);
+        let seeds = options.seed.map_or(FIRST_SEED..=last, |seed| seed..=seed);
+        let runs = play_seeds(&scenario, seeds);
         if rows.is_empty() {
             write_files(options, &scenario, &runs)?;
         }
@@ -49,28 +51,34 @@ fn write_files(options: &Simulate, scenario: &Scenario, runs: &[RunResult]) -> a
         fs::write(path, csv(&first.seconds)).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &options.pcap {
-        capture(scenario, path).with_context(|| format!("cannot write {}", path.display()))?;
+        let seed = options.seed.unwrap_or(FIRST_SEED);
+        capture(scenario, seed, path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
 /// Plays the first world once more, with a capture: the same seed gives the same world.
-fn capture(scenario: &Scenario, path: &Path) -> std::io::Result<()> {
-    run_captured(scenario, FIRST_SEED, File::create(path)?).map(drop)
+fn capture(scenario: &Scenario, seed: u64, path: &Path) -> std::io::Result<()> {
+    run_captured(scenario, seed, File::create(path)?).map(drop)
 }
 
 const FIRST_SEED: u64 = 1;
 
-/// Plays seeds 1 to `seeds`, as many at a time as there are processors; the results are in the seeds' order.
+/// Plays seeds 1 to `seeds`; see [`play_seeds`].
 pub fn play(scenario: &Scenario, seeds: u64) -> Vec<RunResult> {
-    let next = AtomicU64::new(FIRST_SEED);
+    play_seeds(scenario, FIRST_SEED..=seeds)
+}
+
+/// Plays these seeds, as many at a time as there are processors; the results are in the seeds' order.
+pub fn play_seeds(scenario: &Scenario, seeds: RangeInclusive<u64>) -> Vec<RunResult> {
+    let next = AtomicU64::new(*seeds.start());
     let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut runs: Vec<RunResult> = thread::scope(|scope| {
         let work = || {
             let mut done = Vec::new();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed > seeds {
+                if !seeds.contains(&seed) {
                     return done;
                 }
                 done.push(run(scenario, seed));

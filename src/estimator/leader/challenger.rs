@@ -71,15 +71,20 @@ struct Challenger {
 }
 
 impl Challenger {
-    /// Where a longer path explains the samples nearly as well as another rate does, it is believed: to take a
-    /// path for a rate kicks the clock, to take a rate for a path costs a second.
+    /// Where two explain the samples nearly as well, the less harmful mistake is made: to take a longer path for
+    /// another rate kicks the clock, to take either for mere noise hides it.
     fn favoured(&self) -> f64 {
-        self.lead + if self.change == Change::Path { PATH_FAVOUR } else { 0.0 }
+        self.lead
+            + match self.change {
+                Change::Path => FAVOUR,
+                Change::Rate => 0.0,
+                Change::Noise => -FAVOUR,
+            }
     }
 }
 
-/// Log odds by which a change of the path is favoured.
-const PATH_FAVOUR: f64 = 6.0;
+/// Log odds by which one is preferred to the next.
+const FAVOUR: f64 = 6.0;
 
 /// All that run at present.
 #[derive(Debug, Default)]
@@ -111,12 +116,16 @@ impl Challengers {
             .iter()
             .filter(|it| it.lead > ODDS)
             .max_by(|a, b| a.favoured().total_cmp(&b.favoured()))
-            .map(|winner| (winner.change, winner.filter));
-        if winner.is_some() {
-            self.running.clear();
+            .copied();
+        if let Some(winner) = winner {
+            // The others go on against the new belief: what won first need not be the best explanation.
+            self.running.retain(|it| it.change != winner.change);
+            for challenger in &mut self.running {
+                challenger.lead -= winner.lead;
+            }
         }
         self.running.retain(|it| time - it.born < LIFE && it.lead > -ODDS);
-        winner.map(|(change, filter)| {
+        winner.map(|Challenger { change, filter, .. }| {
             // Only a noise challenger was forked to learn another noise; the others saw it through a change.
             let noise = if change == Change::Noise { filter.noise } else { before.noise };
             (change, Filter { noise, ..filter })
