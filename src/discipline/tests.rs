@@ -42,7 +42,8 @@ impl World {
     fn new() -> Self {
         Self {
             now: at(0),
-            system: Line::exact(Timestamp::from_ns(UTC_0), at(0), Rate::ZERO),
+            // As the program finds it where it ran before: at the leader's rate.
+            system: Line::exact(Timestamp::from_ns(UTC_0), at(0), Rate::from_ppm(LEADER_PPM)),
             leader: None,
             interval: INTERVAL,
             utc: None,
@@ -224,8 +225,10 @@ fn an_offset_counts_against_the_phase_bound() {
         play.decide();
         assert_eq!(play.state(), State::Acquiring);
         assert!(play.reason().contains("100 allowed"), "{}", play.reason());
+        // 70 µs would have kept a lock, and are not enough to find it again.
+        play.shift_clock(Span::from_us(-by_us * 5 / 12));
         play.decide();
-        assert!(play.reason().contains("50 allowed"), "back needs the inner bound: {}", play.reason());
+        assert_eq!(play.state(), State::Acquiring, "{}", play.offset());
         play.run(Span::from_secs(20));
         assert_eq!(play.state(), State::Locked, "{}", play.offset());
     }
@@ -292,6 +295,15 @@ fn silence_is_looked_for_the_moment_it_begins() {
     play.world.age(Span::from_ms(2_400) + (again - at(0)));
     play.decide();
     assert_eq!(play.state(), State::Holdover);
+}
+
+#[test]
+fn silence_that_has_begun_makes_no_haste() {
+    let mut play = Play::locked();
+    play.world.age(Span::from_secs(60));
+    let again = play.decide().again;
+    assert_eq!(play.state(), State::Holdover);
+    assert!(again - play.world.now >= Span::from_ms(100), "a busy loop: {}", again - play.world.now);
 }
 
 #[test]
@@ -394,6 +406,8 @@ fn a_phase_that_is_uncertain_is_pulled_in_more_slowly() {
         (play.decide().rate.unwrap().ppm() - LEADER_PPM).abs()
     };
     assert!(pull(1.0) > 2.0 * pull(8.0), "{} {}", pull(1.0), pull(8.0));
+    // In proportion to the uncertainty, where that makes neither haste nor delay.
+    assert!((pull(3.0) / pull(6.0) - 2.0).abs() < 0.01, "{} {}", pull(3.0), pull(6.0));
 }
 
 #[test]
@@ -505,17 +519,16 @@ fn a_late_first_fix_below_a_second_slews_and_comes_to_an_end() {
     for ahead in [Span::from_ms(2), Span::from_ms(-2)] {
         let mut play = Play::locked();
         play.world.utc = Some(ahead);
-        let rate = play.decide().rate.unwrap();
-        let slew = rate.ppm() - LEADER_PPM;
-        assert!(
-            (slew.abs() - 100.0).abs() < 1.0 && slew.is_sign_positive() == (ahead > Span::ZERO),
-            "{slew}"
-        );
+        assert_eq!(play.decide().step, None);
+        play.run(Span::from_secs(5));
+        let slew = play.discipline.target().unwrap().line.rate.ppm();
+        assert!(slew.abs() > 0.1 && slew.abs() < 101.0, "{slew}");
+        assert_eq!(slew > 0.0, ahead > Span::ZERO);
         assert_eq!(play.state(), State::Locked, "a slew is a slew of the target");
-        play.run(Span::from_secs(60));
+        play.run(Span::from_secs(1_800));
         assert_eq!(play.discipline.target().unwrap().line.rate, Rate::ZERO, "the leader's exact rate again");
         let error = play.world.system.at(play.world.now).as_ns() - play.world.utc_now(ahead);
-        assert!(error.abs() < 300_000, "{error}");
+        assert!(error.abs() < 500_000, "{error}");
         assert_eq!(play.state(), State::Locked);
     }
 }
