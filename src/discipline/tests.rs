@@ -207,6 +207,57 @@ fn locked_is_left_outside_the_outer_bounds_only() {
 }
 
 #[test]
+fn a_clock_that_does_not_run_as_told_is_not_locked() {
+    // The rate bound, 0.1 ppm, counts as well.
+    for (off_ppm, state) in [(0.89, State::Locked), (0.91, State::Acquiring), (40.0, State::Acquiring)] {
+        for off_ppm in [off_ppm, -off_ppm] {
+            let off = Rate::from_ppm(LEADER_PPM + off_ppm);
+            // Before the first lock, against the leader …
+            let mut play = Play::new(World::good());
+            play.world.system.rate = off;
+            play.decide();
+            assert_eq!(play.state(), state, "{off_ppm} ppm: {}", play.reason());
+            assert_eq!(play.reason().contains("pulled in"), state != State::Locked, "{}", play.reason());
+            play.decide();
+            assert_eq!(play.state(), State::Locked, "told in between: {}", play.reason());
+            // … and afterwards against the target.
+            play.world.system.rate = off;
+            play.decide();
+            assert_eq!(play.state(), state, "{off_ppm} ppm: {}", play.reason());
+            play.decide();
+            assert_eq!(play.state(), State::Locked, "{}", play.reason());
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_never_set_is_never_locked() {
+    let mut play = Play::new(World::good());
+    play.world.system.rate = Rate::ZERO;
+    for second in 0..60 {
+        play.world.now = at(1_000 * second);
+        // What it decides is not carried out.
+        assert!(play.discipline.decide(&play.world.view()).rate.is_some());
+        assert_eq!(play.state(), State::Acquiring);
+        assert!(play.discipline.target().is_none());
+    }
+}
+
+#[test]
+fn a_slew_of_the_target_is_what_the_clock_is_told() {
+    let mut play = Play::locked();
+    play.world.utc = Some(Span::from_ms(500));
+    play.run(Span::from_secs(120));
+    let slew = play.discipline.target().unwrap().line.rate;
+    assert!(slew.ppm() > 10.0, "{slew}");
+    assert_eq!(play.state(), State::Locked);
+    // At the leader's rate it would now be wrong.
+    play.world.system.rate = Rate::from_ppm(LEADER_PPM);
+    play.decide();
+    assert_eq!(play.state(), State::Acquiring);
+}
+
+#[test]
 fn the_reason_names_what_is_known_and_what_is_needed() {
     let mut play = Play::new(World::good());
     play.world.bounds(5.0, 3.0);
@@ -370,7 +421,9 @@ fn the_pull_is_limited_to_what_a_lock_allows_and_to_more_without_one() {
         play.shift_clock(Span::from_us(sign * 80));
         let pull = play.decide().rate.unwrap().ppm() - LEADER_PPM;
         assert_eq!(play.state(), State::Locked);
-        assert!(pull.abs() < 0.81 && pull.abs() > 0.1 && pull.signum() as i64 == -sign, "{pull}");
+        assert!((pull.abs() - PULL_LOCKED.ppm()).abs() < 1e-3 && pull.signum() as i64 == -sign, "{pull}");
+        play.decide();
+        assert_eq!(play.state(), State::Locked, "the pull itself does not end the lock");
         // Not locked: 10 ms off.
         play.shift_clock(Span::from_ms(sign * 10));
         let pull = play.decide().rate.unwrap().ppm() - LEADER_PPM;
@@ -419,6 +472,47 @@ fn the_lock_begins_with_the_clock_as_it_stands() {
     assert!(deviation.rate.ppm().abs() < 1e-6, "it runs at the leader's rate: {}", deviation.rate);
     assert!(deviation.offset_bound >= Span::from_us(5) && deviation.offset_bound < Span::from_us(6));
     assert!((deviation.rate_bound.ppm() - 0.1).abs() < 1e-9);
+}
+
+#[test]
+fn before_the_lock_the_clock_follows_the_leaders_rate_from_where_it_stands() {
+    let mut play = Play::new(World::new());
+    assert!(play.discipline.follows(&play.world.view()).is_none(), "nothing to follow");
+    play.world = World::good();
+    play.world.bounds(900.0, 200.0);
+    assert!(play.discipline.follows(&play.world.view()).is_none(), "not known well enough");
+    play.world.bounds(900.0, 5.0);
+    for ms in [0, 10_000] {
+        play.world.now = at(ms);
+        play.decide();
+        assert!(play.discipline.target().is_none());
+        let view = play.world.view();
+        let follows = play.discipline.follows(&view).unwrap();
+        let leader = view.leader.unwrap().line.at(view.now);
+        assert_eq!((follows.at(leader), follows.rate), (view.system.at(view.now), Rate::ZERO));
+    }
+}
+
+#[test]
+fn once_locked_the_clock_follows_its_target_wherever_it_stands() {
+    let mut play = Play::locked();
+    play.run(Span::from_secs(5));
+    play.shift_clock(Span::from_us(80));
+    let view = play.world.view();
+    let leader = view.leader.unwrap().line.at(view.now);
+    let follows = play.discipline.follows(&view).unwrap();
+    assert_eq!(follows.at(leader), play.discipline.target().unwrap().line.at(leader));
+    assert_eq!(view.system.at(view.now) - follows.at(leader), play.offset());
+    assert!((play.offset() - Span::from_us(80)).abs() < Span::from_ns(10), "{}", play.offset());
+}
+
+#[test]
+fn a_leader_is_heard_until_its_last_sample_is_too_old() {
+    let play = Play::locked();
+    let leader = play.world.view().leader.unwrap();
+    let limit = age_limit(leader.interval);
+    assert!(leader.is_heard(leader.last_sample + limit));
+    assert!(!leader.is_heard(leader.last_sample + limit + Span::from_ns(1)));
 }
 
 #[test]

@@ -177,3 +177,50 @@ fn the_slew_is_kept_where_utc_is_unknown() {
     assert_eq!(policy.slew(later, target, Some(&off_leader)), first);
     assert!(near(held(&mut policy, later, Span::from_ms(-3)), -first.ppm()));
 }
+
+/// Slews `ahead` away, deciding every `tick`; gives every slew on the way and where it ends.
+fn course(policy: &mut UtcPolicy, mut ahead: Span, tick: Span, ticks: i64) -> (Vec<Rate>, Vec<Span>) {
+    let (mut slews, mut errors) = (vec![policy.slew], vec![ahead]);
+    for n in 0..ticks {
+        let rate = slew(policy, NOW + tick.times(n), ahead);
+        ahead = ahead + rate.gain_over(tick);
+        slews.push(rate);
+        errors.push(ahead);
+    }
+    (slews, errors)
+}
+
+#[test]
+fn a_slew_begins_and_ends_gently_and_brakes_in_time() {
+    for slew_max in [20.0, 100.0, 500.0] {
+        for (limit, sign) in [(UtcLimit::None, 1), (UtcLimit::None, -1), (UtcLimit::Within(Span::ZERO), 1)] {
+            for tick in [Span::from_ms(250), Span::from_secs(1)] {
+                let utc_slew = Rate::from_ppm(slew_max);
+                let mut policy = UtcPolicy::new(&Config { utc_limit: limit, utc_slew, ..Config::default() });
+                let start = Span::from_ms(500 * sign);
+                assert_eq!(policy.first_fix(start, true), None);
+                let ticks = Span::from_secs(30_000).as_ns() / tick.as_ns();
+                let (slews, errors) = course(&mut policy, start, tick, ticks);
+                // Half a ppm per second.
+                let most = 0.5 * tick.as_secs_f64() + 1e-6;
+                for pair in slews.windows(2) {
+                    let change = (pair[1] - pair[0]).ppm().abs();
+                    assert!(change <= most, "{change} ppm in {tick}, at most {slew_max} ppm");
+                }
+                let beyond = errors.iter().map(|error| -error.as_ns() * sign).max().unwrap();
+                assert!(beyond < 1_000_000, "{beyond} ns beyond UTC, at most {slew_max} ppm");
+                let end = errors.last().unwrap();
+                assert!(end.abs() < Span::from_us(300), "{end} left, at most {slew_max} ppm");
+                // It is not that gentle that nothing comes of it.
+                let fastest = slews.iter().map(|slew| slew.ppm().abs()).fold(0.0, f64::max);
+                assert!(fastest > 0.9 * slew_max.min(100.0) && fastest < slew_max + 1e-6, "{fastest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_error_is_taken_out_in_proportion() {
+    let rate = |ahead_us| held(&mut within(Span::ZERO), NOW, Span::from_us(ahead_us)).ppm();
+    assert!(rate(10) < 0.0 && (rate(20) / rate(10) - 2.0).abs() < 1e-3, "{} {}", rate(10), rate(20));
+}
