@@ -465,6 +465,16 @@ impl Play {
         world.commands.iter().filter_map(step).collect()
     }
 
+    /// What the kernel was told of the clock's quality.
+    fn told(&self) -> Vec<KernelStatus> {
+        let world = self.world.borrow();
+        let status = |(_, command): &(i64, Command)| match command {
+            Command::Status(status) => Some(*status),
+            _ => None,
+        };
+        world.commands.iter().filter_map(status).collect()
+    }
+
     /// Steps and rates, not what the kernel was told.
     fn changes_since(&self, raw: i64) -> usize {
         let world = self.world.borrow();
@@ -496,8 +506,7 @@ fn it_sets_the_date_locks_and_takes_the_leaders_rate() {
     assert!((leader.interval_ns - SYNC_EVERY).abs() < MS && leader.age_ns < 2 * SYNC_EVERY, "{leader:?}");
     assert!(snapshot.utc.unwrap().offset.value_ns.abs() < 20e6);
     // The kernel learned of it.
-    let told = |it: &(i64, Command)| matches!(it.1, Command::Status(status) if status.synchronised);
-    assert!(play.world.borrow().commands.iter().any(told));
+    assert!(play.told().iter().any(|status| status.synchronised));
 }
 
 #[test]
@@ -882,7 +891,37 @@ fn before_anything_is_learned_the_exit_changes_nothing() {
     });
     play.run(3);
     play.controller.shut_down();
-    assert!(play.world.borrow().commands.is_empty());
+    assert_eq!(play.changes_since(0), 0, "{:?}", play.world.borrow().commands);
+}
+
+#[test]
+fn a_clock_without_a_date_is_called_unsynchronised_at_once_and_again() {
+    let mut play = Play::with(config(), |world| world.ntp = Ntp::Silent);
+    play.controller.turn();
+    assert_eq!(play.told().len(), 1, "with the first decision");
+    play.run(60);
+    assert_eq!(play.snapshot().state, State::Locked);
+    let told = play.told();
+    assert!((6..=8).contains(&told.len()), "{told:?}");
+    for status in told {
+        // A lock on the leader is no date.
+        assert!(!status.synchronised && status.max_error >= Span::from_secs(16), "{status:?}");
+    }
+}
+
+#[test]
+fn what_the_clock_follows_is_shown_before_the_first_lock() {
+    let mut play = Play::new();
+    assert!(play.snapshot().target.is_none());
+    play.until(30, |snapshot| snapshot.target.is_some());
+    let snapshot = play.snapshot();
+    assert_eq!(snapshot.state, State::Acquiring);
+    let shown = snapshot.target.unwrap();
+    let world = play.world.borrow();
+    let (raw, leader) = (Timestamp::from_ns(world.raw), shown.b);
+    assert!((leader - world.leader.at(raw)).abs() < Span::from_us(50), "where the leader stands");
+    assert!((shown.a - world.system.at(raw)).abs() < Span::from_us(1), "the clock's phase is still free");
+    assert_eq!(shown.rate, Rate::ZERO, "exactly the leader's rate");
 }
 
 #[test]
@@ -1062,8 +1101,8 @@ fn a_turn_waits_exactly_once_and_never_longer_than_asked() {
 }
 
 #[test]
-fn as_long_as_nothing_is_heard_the_clock_is_only_read() {
-    // The mock has no expectation for set_rate, step or set_status: calling one fails the test.
+fn as_long_as_nothing_is_heard_the_clock_is_only_read_and_called_unsynchronised() {
+    // The mock has no expectation for set_rate and step: calling one fails the test.
     let mut clock = MockSystemClock::new();
     let mut now = 5 * SECOND;
     clock.expect_raw_now().returning(move || {
@@ -1077,6 +1116,8 @@ fn as_long_as_nothing_is_heard_the_clock_is_only_read() {
         let (raw, system) = (Timestamp::from_ns(raw), Timestamp::from_ns(UTC_0 + raw));
         Ok(Reading { raw, system, uncertainty: Span::from_ns(25) })
     });
+    let unsynchronised = |status: &KernelStatus| !status.synchronised;
+    clock.expect_set_status().withf(unsynchronised).times(1..).returning(|_| Ok(()));
     let mut network = silent_network(40);
     network.expect_rejoin().returning(|| Err(NetworkError::NoInterface));
     let mut controller = PtpController::new(config(), network, clock, silent_ntp(), 7);
