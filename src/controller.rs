@@ -47,6 +47,9 @@ const REJOIN_AFTER: Span = Span::from_secs(10);
 /// The longest wait, whatever nobody has to do.
 const WAIT_MAX: Span = Span::from_secs(1);
 
+/// A step that was refused is tried again after this.
+const STEP_RETRY: Span = Span::from_secs(60);
+
 /// A first fix needs this many exchanges that agree, or …
 const FIX_EXCHANGES: u32 = 4;
 /// … two of them and this much patience.
@@ -94,6 +97,8 @@ pub struct PtpController<N, C, S> {
 struct Fix {
     accepted: u32,
     first: Option<Timestamp<Raw>>,
+    /// A step was refused; not again before this.
+    retry_at: Option<Timestamp<Raw>>,
 }
 
 /// What somebody else did to the clock.
@@ -356,13 +361,16 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
 
     fn step(&mut self, by: Span) {
         let Some(old) = self.timeline.current().map(|line| line.moved_to(self.now)) else { return };
-        let stepped = self.clock.step(by);
-        let done = stepped.as_ref().copied().unwrap_or(Span::ZERO);
+        let done = match self.clock.step(by) {
+            Ok(done) => done,
+            Err(error) => {
+                self.discipline.step_failed(by);
+                self.fix.retry_at = Some(self.now + STEP_RETRY);
+                return warn!(%error, "the clock was not stepped; the next try is in a minute");
+            }
+        };
         // The target was moved by what was wanted already.
         self.discipline.adopt_foreign_step(done - by);
-        if let Err(error) = stepped {
-            return warn!(%error, "the clock was not stepped");
-        }
         self.steps = self.steps.saturating_add(1);
         let (old_ns, new_ns) = (old.a.as_ns(), (old.a + done).as_ns());
         info!(by = %done, old_ns, new_ns, "stepped the clock to UTC");
@@ -453,6 +461,9 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
 
     /// A single answer may lie: the first fix waits for a second one that agrees.
     fn fix_is_ready(&self) -> bool {
+        if self.fix.retry_at.is_some_and(|at| self.now < at) {
+            return false;
+        }
         let waited = self.fix.first.is_some_and(|first| self.now - first >= FIX_PATIENCE);
         self.fix.accepted >= FIX_EXCHANGES || (self.fix.accepted >= 2 && waited)
     }

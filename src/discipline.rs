@@ -21,6 +21,11 @@ const ENTER_PHASE: Span = Span::from_us(50);
 const LEAVE_RATE: Rate = Rate::from_ppm(1.0);
 const LEAVE_PHASE: Span = Span::from_us(100);
 
+/// A lock begins only with a clock that has run this close to its target's rate for this long: what is shown as
+/// Locked was so over the last second too.
+const RUNS_TRUE: Rate = Rate::from_ppm(0.5);
+const RAN_TRUE: Span = Span::from_secs(1);
+
 /// A sample is too old after ten Sync intervals, but not before and not after these.
 const AGE_INTERVALS: i64 = 10;
 const AGE_MIN: Span = Span::from_ms(2_500);
@@ -134,6 +139,8 @@ pub struct Discipline {
     ever_locked: bool,
     /// The leader's rate, as it was when it was last beyond doubt.
     sure_rate: Option<Rate>,
+    /// Since when the clock has run as it shall.
+    true_since: Option<Timestamp<Raw>>,
     /// Something has pushed the clock off its target since the last lock: it may be pulled in fast.
     disturbed: bool,
 }
@@ -150,6 +157,7 @@ impl Discipline {
             target: None,
             ever_locked: false,
             sure_rate: None,
+            true_since: None,
             disturbed: true,
         }
     }
@@ -164,16 +172,14 @@ impl Discipline {
         self.target
     }
 
-    /// What the system clock follows at this moment: the target, or before the first lock, where the phase is
-    /// still free, simply the leader's rate from where the clock stands.
+    /// What the system clock follows at this moment: the target, or where the phase is still free (before a lock,
+    /// and after a change of the leader's timescale), simply the leader's rate from where the clock stands.
     pub fn follows(&self, view: &View) -> Option<Line<System, Leader>> {
         let leader = view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA)?;
-        let target = self.target.map(|target| target.line);
-        Some(
-            target.unwrap_or_else(|| {
-                Line::exact(view.system.at(view.now), leader.line.at(view.now), Rate::ZERO)
-            }),
-        )
+        match self.target {
+            Some(target) => Some(target.line),
+            None => Some(Line::exact(view.system.at(view.now), leader.line.at(view.now), Rate::ZERO)),
+        }
     }
 
     /// Decides; see [`Decision`].
@@ -185,6 +191,12 @@ impl Discipline {
         self.update_state(view);
         self.slew_target(view);
         Decision { step: None, rate: self.rate(view), again: self.again(view) }
+    }
+
+    /// The step decided on could not be made: the target stays, and a later decision may try again.
+    pub fn step_failed(&mut self, by: Span) {
+        self.adopt_foreign_step(-by);
+        self.utc_policy.step_failed();
     }
 
     /// Somebody else moved the system clock: what it shall be moves with it.
@@ -233,6 +245,8 @@ impl Discipline {
     }
 
     fn update_state(&mut self, view: &View) {
+        let runs_true = view.leader.is_some_and(|leader| self.running(view, &leader).abs() <= RUNS_TRUE);
+        self.true_since = if runs_true { self.true_since.or(Some(view.now)) } else { None };
         let (state, reason) = self.next_state(view);
         if state == State::Locked && self.target.is_none() {
             self.anchor_target(view);
@@ -272,7 +286,11 @@ impl Discipline {
         let (rate_limit, phase_limit) =
             if locked { (LEAVE_RATE, LEAVE_PHASE) } else { (ENTER_RATE, ENTER_PHASE) };
         let offset = self.deviation(view).map_or(Span::ZERO, |deviation| deviation.offset.abs());
-        let running = self.running(view, &leader).abs();
+        let runs_true = if locked {
+            self.running(view, &leader).abs() + rate_bound <= LEAVE_RATE
+        } else {
+            self.true_since.is_some_and(|since| view.now - since >= RAN_TRUE)
+        };
         if rate_bound > rate_limit {
             let reason = format!(
                 "the leader's rate is known to ±{:.2} ppm, {:.1} needed",
@@ -280,8 +298,9 @@ impl Discipline {
                 rate_limit.ppm()
             );
             (State::Acquiring, reason)
-        } else if running + rate_bound > LEAVE_RATE {
-            (State::Acquiring, format!("the clock is being pulled in at {:.1} ppm", running.ppm()))
+        } else if !runs_true {
+            let running = self.running(view, &leader);
+            (State::Acquiring, format!("the clock is being pulled in at {:+.1} ppm", running.ppm()))
         } else if phase_bound + offset > phase_limit {
             let (offset, bound, limit) = (us(offset), us(phase_bound), us(phase_limit));
             (

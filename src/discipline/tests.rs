@@ -96,6 +96,12 @@ impl World {
     }
 }
 
+/// A lock needs a clock that has run true for a second: as if it had.
+fn after_a_true_second(mut discipline: Discipline) -> Discipline {
+    discipline.true_since = Some(at(0) - RAN_TRUE);
+    discipline
+}
+
 /// A discipline in its world, which obeys it.
 struct Play {
     world: World,
@@ -104,7 +110,7 @@ struct Play {
 
 impl Play {
     fn new(world: World) -> Self {
-        Self { world, discipline: Discipline::new(&config(UtcLimit::None), world.now) }
+        Self { world, discipline: after_a_true_second(Discipline::new(&config(UtcLimit::None), world.now)) }
     }
 
     fn locked() -> Self {
@@ -208,25 +214,32 @@ fn locked_is_left_outside_the_outer_bounds_only() {
 
 #[test]
 fn a_clock_that_does_not_run_as_told_is_not_locked() {
-    // The rate bound, 0.1 ppm, counts as well.
-    for (off_ppm, state) in [(0.89, State::Locked), (0.91, State::Acquiring), (40.0, State::Acquiring)] {
+    for (off_ppm, state) in [(0.49, State::Locked), (0.51, State::Acquiring), (40.0, State::Acquiring)] {
         for off_ppm in [off_ppm, -off_ppm] {
-            let off = Rate::from_ppm(LEADER_PPM + off_ppm);
-            // Before the first lock, against the leader …
+            // Before the first lock, against the leader; and then for a second.
             let mut play = Play::new(World::good());
-            play.world.system.rate = off;
+            play.world.system.rate = Rate::from_ppm(LEADER_PPM + off_ppm);
             play.decide();
             assert_eq!(play.state(), state, "{off_ppm} ppm: {}", play.reason());
             assert_eq!(play.reason().contains("pulled in"), state != State::Locked, "{}", play.reason());
-            play.decide();
-            assert_eq!(play.state(), State::Locked, "told in between: {}", play.reason());
-            // … and afterwards against the target.
-            play.world.system.rate = off;
-            play.decide();
-            assert_eq!(play.state(), state, "{off_ppm} ppm: {}", play.reason());
-            play.decide();
-            assert_eq!(play.state(), State::Locked, "{}", play.reason());
+            play.run(RAN_TRUE.half());
+            assert_eq!(play.state(), state, "told, but not for long: {}", play.reason());
+            play.run(RAN_TRUE);
+            assert_eq!(play.state(), State::Locked, "told for a second: {}", play.reason());
         }
+    }
+}
+
+#[test]
+fn a_locked_clock_that_stops_running_as_told_is_not_locked_any_more() {
+    // The rate bound, 0.1 ppm, counts as well.
+    for (off_ppm, state) in [(0.89, State::Locked), (0.91, State::Acquiring), (-50.0, State::Acquiring)] {
+        let mut play = Play::locked();
+        play.world.system.rate = Rate::from_ppm(LEADER_PPM + off_ppm);
+        play.decide();
+        assert_eq!(play.state(), state, "{off_ppm} ppm: {}", play.reason());
+        play.run(Span::from_secs(5));
+        assert_eq!(play.state(), State::Locked, "{}", play.reason());
     }
 }
 
@@ -536,10 +549,11 @@ fn another_timescale_moves_no_clock_and_is_anchored_where_the_clock_stands() {
     assert!(play.discipline.target().is_none(), "the old target says nothing in the new timescale");
     assert!(play.discipline.deviation(&play.world.view()).is_none());
     assert_eq!(play.world.system.at(play.world.now), before);
-    // At the lock the clock stands where it ran to.
+    // At the lock, after a second at the new rate, the clock stands where it ran to.
     play.world.bounds(5.0, 0.1);
-    play.decide();
-    assert_eq!((play.state(), play.offset()), (State::Locked, Span::ZERO));
+    play.run(RAN_TRUE + Span::from_ms(300));
+    assert_eq!(play.state(), State::Locked, "{}", play.reason());
+    assert!(play.offset().abs() <= Span::from_ns(2), "{}", play.offset());
     assert_eq!(play.discipline.target().unwrap().timescale, TimescaleId(1));
     let rate = play.decide().rate.unwrap();
     assert!((rate.ppm() - 12.0).abs() < 1e-6, "{rate}");

@@ -13,6 +13,9 @@ const LATE_STEP: Span = Span::from_secs(1);
 /// requests, short against the wander of a leader.
 const PULL_IN: f64 = 120.0;
 
+/// After a gap in the decisions the slew may change by no more than in this time.
+const CONSIDERED: Span = Span::from_secs(2);
+
 /// How fast a slew changes, per s: 100 ppm within 200 s.
 const RAMP: f64 = 0.5e-6;
 
@@ -68,6 +71,11 @@ impl UtcPolicy {
         }
     }
 
+    /// The step of the first fix could not be made: another fix may try again.
+    pub fn step_failed(&mut self) {
+        self.fixed = false;
+    }
+
     /// The rate at which the target shall run against the leader. `target` is the target's time now.
     pub fn slew(
         &mut self,
@@ -75,9 +83,9 @@ impl UtcPolicy {
         target: Timestamp<System>,
         utc: Option<&UtcEstimate>,
     ) -> Rate {
-        let Some(utc) = utc.filter(|utc| utc.on_leader) else { return self.slew };
-        let elapsed = self.considered.map_or(Span::ZERO, |at| now - at);
+        let elapsed = self.considered.map_or(Span::ZERO, |at| (now - at).min(CONSIDERED));
         self.considered = Some(now);
+        let Some(utc) = utc.filter(|utc| utc.on_leader) else { return self.slew };
         let error = Span::from_ns(target.as_ns().saturating_sub(utc.utc.as_ns()));
         let wanted = match self.limit {
             UtcLimit::Within(limit) if limit == Span::ZERO => self.follow(error, utc),

@@ -29,6 +29,9 @@ const USER_UNCERTAINTY: Span = Span::from_us(100);
 /// Warnings that wait for the caller; one that nobody collects must not grow for ever.
 const WARNINGS_MAX: usize = 16;
 
+/// How long a wait that the kernel refuses takes all the same.
+const FAILED_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// What to listen to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkOptions {
@@ -285,6 +288,11 @@ impl PtpNetwork for RealPtpNetwork {
         let own = self.links.iter().flat_map(|link| &link.listeners).map(|listener| listener.socket.fd());
         self.fds.extend(own.chain(others.iter().map(|other| other.fd)).map(socket::pollfd));
         let result = socket::poll(&mut self.fds, timeout).map_err(|error| os("wait for the network", &error));
+        if result.is_err() {
+            // The caller's loop rests nowhere else: it must not spin while the kernel is out of memory.
+            #[allow(clippy::disallowed_methods, reason = "poll itself refused to wait")]
+            std::thread::sleep(FAILED_WAIT);
+        }
         self.woke_at = raw_clock();
         let mut fds = self.fds.iter();
         for (listener, fd) in self.links.iter_mut().flat_map(|link| &mut link.listeners).zip(fds.by_ref()) {

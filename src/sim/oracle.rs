@@ -36,7 +36,7 @@ pub struct Second {
     pub t_s: f64,
     /// The state shown.
     pub state: State,
-    /// System clock minus target, before the constant is removed, in ns.
+    /// System clock minus target, before the constant is removed, in ns; NaN where no offset is shown.
     pub phase_ns: f64,
     /// The offset shown.
     pub shown_offset: Option<BoundedTime>,
@@ -223,7 +223,8 @@ impl<'a> Oracle<'a> {
         Some(Second {
             t_s: elapsed as f64 / 1e9,
             state: shown.state,
-            phase_ns: (mark.system - target_now) as f64,
+            // Without an offset shown, the follower claims only a rate: its phase is free.
+            phase_ns: if shown.offset.is_some() { (mark.system - target_now) as f64 } else { f64::NAN },
             shown_offset: shown.offset,
             rate_ppb: gained as f64 / ((mark.at - last.at) as f64 / 1e9),
             rate_now_ppb: ((1.0 + mark.rate) / target_rate - 1.0) * 1e9,

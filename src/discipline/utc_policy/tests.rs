@@ -141,12 +141,26 @@ fn following_utc_takes_its_rate_and_the_error_out() {
     assert!(ahead.abs() < Span::from_us(1), "{ahead}");
     // UTC gains 12 ppm on the leader: so must the target.
     let utc = UtcEstimate { rate: (Rate::from_ppm(12.0), Rate::from_ppm(0.1)), ..estimate() };
-    let later = NOW + Span::from_secs(3_600);
-    assert!(near(policy.slew(later, Timestamp::from_ns(UTC_0), Some(&utc)), 12.0));
+    let mut now = NOW + Span::from_secs(3_600);
+    let mut minute_of = |utc: &UtcEstimate| {
+        (0..60).fold(Rate::ZERO, |_, _| {
+            now = now + Span::from_secs(1);
+            policy.slew(now, Timestamp::from_ns(UTC_0), Some(utc))
+        })
+    };
+    assert!(near(minute_of(&utc), 12.0));
     // A rate that is hardly known is not used.
     let vague = UtcEstimate { rate: (Rate::from_ppm(12.0), Rate::from_ppm(3.0)), ..estimate() };
-    let later = later + Span::from_secs(60);
-    assert!(near(policy.slew(later, Timestamp::from_ns(UTC_0), Some(&vague)), 0.0));
+    assert!(near(minute_of(&vague), 0.0));
+}
+
+#[test]
+fn after_a_gap_the_slew_still_changes_gently() {
+    let mut policy = within(Span::ZERO);
+    let before = policy.slew(NOW, Timestamp::from_ns(UTC_0), Some(&estimate()));
+    let utc = UtcEstimate { rate: (Rate::from_ppm(80.0), Rate::from_ppm(0.1)), ..estimate() };
+    let after = policy.slew(NOW + Span::from_secs(600), Timestamp::from_ns(UTC_0), Some(&utc));
+    assert!((after - before).abs() <= Rate::from_ppm(1.001), "{before} {after}");
 }
 
 #[test]
