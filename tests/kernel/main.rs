@@ -2,7 +2,7 @@
 //! on `CLOCK_MONOTONIC_RAW` in another network namespace, and an observer reads both.
 //!
 //! They need root and move the machine's clock (by milliseconds, at most 100 ppm, always put back), so they
-//! run only when asked for: `DANTETIMESYNC_KERNEL_TESTS=1 cargo test --example leader --test kernel`. One at a
+//! run only when asked for: `cargo build --example leader && DANTETIMESYNC_KERNEL_TESTS=1 cargo test --test kernel`. One at a
 //! time: there is one clock. `DANTETIMESYNC_BIN` names another daemon than the one that cargo built.
 
 #![cfg(target_os = "linux")]
