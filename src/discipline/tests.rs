@@ -640,3 +640,75 @@ fn a_late_first_fix_below_a_second_slews_and_comes_to_an_end() {
         assert_eq!(play.state(), State::Locked);
     }
 }
+
+/// Locked, and then the leader's rate is said to be `ppm`, within so much.
+fn told_of_a_rate(play: &mut Play, ppm: f64, bound_ppm: f64) -> f64 {
+    let (line, ..) = play.world.leader.as_mut().unwrap();
+    *line = Line { rate: Rate::from_ppm(ppm), ..line.moved_to(play.world.now) };
+    play.world.bounds(5.0, bound_ppm);
+    play.decide().rate.unwrap().ppm()
+}
+
+#[test]
+fn a_rate_in_doubt_is_not_applied_as_long_as_the_sure_one_explains_it() {
+    for sign in [1.0, -1.0] {
+        let mut play = Play::locked();
+        let kept = told_of_a_rate(&mut play, LEADER_PPM + sign * 2.9, 3.0);
+        assert!((kept - LEADER_PPM).abs() < 1e-6, "the doubt covers it: {kept}");
+        let applied = told_of_a_rate(&mut play, LEADER_PPM + sign * 3.1, 3.0);
+        assert!((applied - LEADER_PPM - sign * 3.1).abs() < 1e-3, "it does not: {applied}");
+        // Once given up, the old rate does not come back with a new doubt.
+        let applied = told_of_a_rate(&mut play, LEADER_PPM + sign * 1.0, 3.0);
+        assert!((applied - LEADER_PPM - sign * 1.0).abs() < 1e-3, "{applied}");
+    }
+}
+
+#[test]
+fn after_a_disturbance_what_is_beyond_doubt_is_pulled_in_fast_and_the_rest_slowly() {
+    for sign in [1, -1] {
+        let mut play = Play::locked();
+        play.world.bounds(5.0, 0.1);
+        play.shift_clock(Span::from_us(100 * sign));
+        let pull = |decision: Decision| {
+            (decision.rate.unwrap().ppm() - LEADER_PPM) * -Span::from_ns(sign).as_ns_f64()
+        };
+        assert!((pull(play.decide()) - PULL_UNLOCKED.ppm()).abs() < 0.01, "only the phase is in the way");
+        // 10 µs, of which twice the deviation of 5 / 3.29 µs are in doubt; no lock yet, for the rate's sake.
+        play.shift_clock(Span::from_us(-90 * sign));
+        play.world.bounds(5.0, 0.6);
+        let doubt = 2.0 * 5.0 / BOUND_SIGMAS;
+        let fast = pull(play.decide());
+        assert!((fast - (10.0 - doubt) / TAU_FAST - doubt / TAU_DOUBT).abs() < 0.01, "{fast}");
+        play.shift_clock(Span::from_us(-8 * sign));
+        let slow = pull(play.decide());
+        assert!((slow - 2.0 / TAU_DOUBT).abs() < 0.01, "{slow}");
+    }
+}
+
+#[test]
+fn without_a_disturbance_an_offset_that_a_lock_allows_makes_no_haste() {
+    let mut play = Play::locked();
+    play.shift_clock(Span::from_us(40));
+    play.world.bounds(9.0, 0.1);
+    play.discipline.state = State::Acquiring;
+    let pull = LEADER_PPM - play.decide().rate.unwrap().ppm();
+    assert!((pull - PULL_LOCKED.ppm()).abs() < 0.01, "{pull}");
+    // A microsecond more of doubt, and the phase is what keeps it from locking.
+    let mut play = Play::locked();
+    play.shift_clock(Span::from_us(40));
+    play.world.bounds(11.0, 0.1);
+    play.discipline.state = State::Acquiring;
+    let pull = LEADER_PPM - play.decide().rate.unwrap().ppm();
+    assert!(pull > 10.0, "{pull}");
+}
+
+#[test]
+fn a_step_that_failed_leaves_the_target_and_may_be_tried_again() {
+    let mut play = Play::locked();
+    let before = play.discipline.target().unwrap().line.a;
+    play.world.utc = Some(Span::from_secs(5));
+    let step = play.discipline.decide(&play.world.view()).step.expect("a late first fix of 5 s steps");
+    play.discipline.step_failed(step);
+    assert_eq!(play.discipline.target().unwrap().line.a, before);
+    assert_eq!(play.discipline.decide(&play.world.view()).step, Some(step), "tried again");
+}
