@@ -690,14 +690,14 @@ fn without_a_disturbance_an_offset_that_a_lock_allows_makes_no_haste() {
     let mut play = Play::locked();
     play.shift_clock(Span::from_us(40));
     play.world.bounds(9.0, 0.1);
-    play.discipline.state = State::Acquiring;
+    (play.discipline.state, play.discipline.true_since) = (State::Acquiring, None);
     let pull = LEADER_PPM - play.decide().rate.unwrap().ppm();
     assert!((pull - PULL_LOCKED.ppm()).abs() < 0.01, "{pull}");
     // A microsecond more of doubt, and the phase is what keeps it from locking.
     let mut play = Play::locked();
     play.shift_clock(Span::from_us(40));
     play.world.bounds(11.0, 0.1);
-    play.discipline.state = State::Acquiring;
+    (play.discipline.state, play.discipline.true_since) = (State::Acquiring, None);
     let pull = LEADER_PPM - play.decide().rate.unwrap().ppm();
     assert!(pull > 10.0, "{pull}");
 }
