@@ -52,6 +52,9 @@ fn doubt(wander: Wander) -> f64 {
     drift + DOUBT_PER_DECADE * (wander.rate / ORDINARY.rate).log10().abs()
 }
 
+/// Scores are noted this often (s): the note before the last is older than any challenger that can win.
+const NOTE_EVERY: f64 = 10.0;
+
 #[derive(Debug, Clone, Copy)]
 struct Member {
     shape: Shape,
@@ -92,6 +95,9 @@ pub(super) struct Bank {
     members: Vec<Member>,
     best: Filter,
     starting: bool,
+    /// Scores as they stood one and two notes ago: see [`Bank::restart`].
+    noted: [Vec<f64>; 2],
+    noted_at: f64,
 }
 
 impl Bank {
@@ -106,15 +112,36 @@ impl Bank {
         };
         let member = |noise: &Noise| Member { shape: Shape::AsLearned, filter: begin(*noise), score: 0.0 };
         let best = begin(noise.unwrap_or(Noise::one_sided(ORDINARY_WIDTH)));
-        Self { members: noises.iter().map(member).collect(), best, starting: true }
+        Self {
+            members: noises.iter().map(member).collect(),
+            best,
+            starting: true,
+            noted: [Vec::new(), Vec::new()],
+            noted_at: 0.0,
+        }
     }
 
-    /// Begins anew from a belief: something has changed, the oscillators have not.
+    /// Begins anew from a belief: something has changed, the oscillators have not. What the change did to the
+    /// scores until it was noticed (a wild oscillator predicts it best) is undone.
     pub(super) fn restart(&mut self, filter: &Filter) {
         for member in &mut self.members {
             member.filter = Filter { noise: filter.noise, ..filter.assuming(member.filter.wander) };
         }
-        self.best = filter.assuming(self.best.wander);
+        let [_, older] = &self.noted;
+        for (member, score) in self.members.iter_mut().zip(older) {
+            member.score = *score;
+        }
+        self.rank();
+    }
+
+    /// Notes the scores now and then; they are kept in the members' order.
+    fn note(&mut self, time: f64) {
+        if time - self.noted_at >= NOTE_EVERY {
+            self.noted_at = time;
+            let [newer, older] = &mut self.noted;
+            std::mem::swap(newer, older);
+            *newer = self.members.iter().map(|member| member.score).collect();
+        }
     }
 
     /// Takes a sample; the posterior is that of the believed filter.
@@ -126,6 +153,7 @@ impl Bank {
             member.score = member.score * forget + posterior.log_likelihood;
         }
         self.rank();
+        self.note(time);
         if self.starting && time >= START_LENGTH {
             self.starting = false;
             self.compete();
@@ -140,6 +168,9 @@ impl Bank {
         let shapes =
             [Shape::OneSided, Shape::Symmetric].map(|shape| Member::new(shape, ORDINARY, &best, -DOUBT));
         self.members = wanders.into_iter().chain(shapes).collect();
+        // The old ones belonged to other members.
+        let scores: Vec<f64> = self.members.iter().map(|member| member.score).collect();
+        self.noted = [scores.clone(), scores];
     }
 
     /// Finds the best, and gives the hopeless a second chance.
