@@ -1,6 +1,7 @@
 //! Exit codes, from sysexits.h, which service managers and scripts know.
 
 use crate::clock::ClockError;
+use crate::config::file::FileError;
 use crate::net::NetworkError;
 
 /// An end that was not asked for: the code for machines and the chain of reasons for people.
@@ -14,6 +15,8 @@ pub struct Failure {
 
 /// It did not work out, for a reason that was told.
 pub const FAILED: u8 = 1;
+/// Bad arguments.
+pub const USAGE: u8 = 64;
 /// Something the user named does not exist.
 pub const NO_INPUT: u8 = 66;
 /// Something else is in the way.
@@ -24,6 +27,15 @@ pub const OS_ERROR: u8 = 71;
 pub const TEMPORARY: u8 = 75;
 /// A permission is missing.
 pub const NO_PERMISSION: u8 = 77;
+/// The configuration file has faults.
+pub const CONFIG: u8 = 78;
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no fault.
+pub fn print(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
 
 impl Failure {
     /// A failure with a code and a reason.
@@ -42,6 +54,7 @@ impl From<ClockError> for Failure {
     fn from(error: ClockError) -> Self {
         match error {
             ClockError::NotPermitted { .. } => Self::not_permitted(&error.to_string()),
+            ClockError::Disobeys { .. } => Self::new(OS_ERROR, anyhow::anyhow!("{error}. {HOW_TO_REPORT}")),
             _ => Self::new(OS_ERROR, error),
         }
     }
@@ -51,21 +64,40 @@ impl From<NetworkError> for Failure {
     fn from(error: NetworkError) -> Self {
         match error {
             NetworkError::Interface { .. } => Self::new(NO_INPUT, error),
+            NetworkError::NoRawCapture => Self::new(USAGE, error),
             NetworkError::NotPermitted { .. } => Self::not_permitted(&error.to_string()),
             _ => Self::new(OS_ERROR, error),
         }
     }
 }
 
-impl Failure {
-    fn not_permitted(said: &str) -> Self {
-        Self::new(
-            NO_PERMISSION,
-            anyhow::anyhow!(
-                "{said}. Run it as root, or once: setcap cap_sys_time,cap_net_bind_service,cap_net_raw+ep \
-                 $(command -v dantetimesync), or in a systemd unit: \
-                 AmbientCapabilities=CAP_SYS_TIME CAP_NET_BIND_SERVICE CAP_NET_RAW"
-            ),
-        )
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Unreadable { ref reason, .. } => {
+                let denied = reason.kind() == std::io::ErrorKind::PermissionDenied;
+                Self::new(if denied { NO_PERMISSION } else { NO_INPUT }, error)
+            }
+            FileError::Faulty(faults) => {
+                let code = if faults.of_file() { CONFIG } else { USAGE };
+                Self::new(code, anyhow::anyhow!("the settings have faults:\n{faults}"))
+            }
+        }
     }
 }
+
+impl Failure {
+    fn not_permitted(said: &str) -> Self {
+        Self::new(NO_PERMISSION, anyhow::anyhow!("{said}. {HOW_TO_PERMIT}"))
+    }
+}
+
+#[cfg(unix)]
+const HOW_TO_PERMIT: &str = "Run it as root, or once: setcap cap_sys_time,cap_net_bind_service,cap_net_raw+ep \
+                             $(command -v dantetimesync), or in a systemd unit: \
+                             AmbientCapabilities=CAP_SYS_TIME CAP_NET_BIND_SERVICE CAP_NET_RAW";
+#[cfg(windows)]
+const HOW_TO_PERMIT: &str = "Run it as an administrator, or as a service";
+
+const HOW_TO_REPORT: &str = "`dantetimesync test-clock --trace FILE` tries it again and records what it does, for a \
+                             report; `--dry-run` only watches";

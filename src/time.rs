@@ -18,9 +18,13 @@
 //! assert_eq!(Offset::between(system, leader).span(), Span::from_ns(500));
 //! ```
 
+mod date;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Add, Neg, Sub};
+
+pub use date::{Date, DateError};
 
 /// Leader time: the uptime of the Dante leader; its epoch means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -324,8 +328,6 @@ pub struct Line<A, B> {
     pub sigma: Span,
     /// Standard deviation of the rate.
     pub rate_sigma: Rate,
-    /// The line may be used up to here.
-    pub valid_until: Timestamp<B>,
 }
 
 impl<A, B> Clone for Line<A, B> {
@@ -336,16 +338,9 @@ impl<A, B> Clone for Line<A, B> {
 impl<A, B> Copy for Line<A, B> {}
 
 impl<A, B> Line<A, B> {
-    /// A line without uncertainty that is valid for ever: a definition, not a measurement.
+    /// A line without uncertainty: a definition, not a measurement.
     pub const fn exact(a: Timestamp<A>, b: Timestamp<B>, rate: Rate) -> Self {
-        Self {
-            a,
-            b,
-            rate,
-            sigma: Span::ZERO,
-            rate_sigma: Rate::ZERO,
-            valid_until: Timestamp::from_ns(i64::MAX),
-        }
+        Self { a, b, rate, sigma: Span::ZERO, rate_sigma: Rate::ZERO }
     }
     /// Reading of `A` when `B` reads `b`.
     pub fn at(&self, b: Timestamp<B>) -> Timestamp<A> {
@@ -365,7 +360,9 @@ impl<A, B> Line<A, B> {
 
 /// Which leader timescale a sample or line belongs to: changes when a leader reboots or an unrelated one
 /// takes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct TimescaleId(pub u32);
 
 impl TimescaleId {
@@ -374,10 +371,6 @@ impl TimescaleId {
         Self(self.0.wrapping_add(1))
     }
 }
-
-/// Which run of the raw timeline a sample or line belongs to: changes at boot and across a suspend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize)]
-pub struct RawEpoch(pub u32);
 
 /// The identity of a leader.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -432,6 +425,62 @@ impl serde::Serialize for LeaderId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// A text that names no leader.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no leader's identity: six octets and a port are needed, like 00:1d:c1:a1:72:3c/1")]
+pub struct LeaderIdError(String);
+
+impl std::str::FromStr for LeaderId {
+    type Err = LeaderIdError;
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, LeaderIdError> {
+        parse_leader(text).ok_or_else(|| LeaderIdError(text.chars().take(80).collect()))
+    }
+}
+impl<'de> serde::Deserialize<'de> for LeaderId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+fn parse_leader(text: &str) -> Option<LeaderId> {
+    let (technology, rest) = match text.strip_prefix("tech") {
+        Some(named) => named.split_once('.').map(|(number, rest)| (number.parse().ok(), rest))?,
+        None => (Some(1), text),
+    };
+    let (device, subdomain) = rest.split_once('@').unwrap_or((rest, "_DFLT"));
+    let (uuid, port) = device.split_once('/')?;
+    let octet = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2);
+    let uuid = uuid.split(':').map(octet).collect::<Option<Vec<u8>>>()?.try_into().ok()?;
+    let name = unescaped(subdomain.as_bytes())?;
+    let mut subdomain = [0; 16];
+    subdomain.get_mut(..name.len())?.copy_from_slice(&name);
+    Some(LeaderId::V1 { technology: technology?, uuid, port: port.parse().ok()?, subdomain })
+}
+
+/// Undoes `escape_ascii`.
+fn unescaped(mut text: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    while let [first, rest @ ..] = text {
+        let (octet, rest) = match (first, rest) {
+            (b'\\', [b'x', high, low, rest @ ..]) => {
+                let digits = [*high, *low];
+                (u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?, rest)
+            }
+            (b'\\', [b'n', rest @ ..]) => (b'\n', rest),
+            (b'\\', [b'r', rest @ ..]) => (b'\r', rest),
+            (b'\\', [b't', rest @ ..]) => (b'\t', rest),
+            (b'\\', [other, rest @ ..]) => (*other, rest),
+            (b'\\', []) => return None,
+            (other, rest) => (*other, rest),
+        };
+        plain.push(octet);
+        text = rest;
+    }
+    Some(plain)
 }
 
 trait TrimNul {
@@ -494,5 +543,34 @@ mod tests {
         assert_eq!(Span::from_ns(12_400_000).to_string(), "+12.4 ms");
         assert_eq!(Span::from_ns(-1_500).to_string(), "-1.5 µs");
         assert_eq!(Span::from_secs(3).to_string(), "+3.000 s");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_leader_is_read_as_it_is_written(technology: u8, uuid: [u8; 6], port: u16, subdomain: [u8; 16]) {
+            let id = LeaderId::V1 { technology, uuid, port, subdomain };
+            proptest::prop_assert_eq!(id.to_string().parse(), Ok(id));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_of_leaders_panic(text: String) {
+            let _ = text.parse::<LeaderId>();
+        }
+    }
+
+    #[test]
+    fn what_names_no_leader_is_refused() {
+        for text in [
+            "",
+            "00:1d:c1:a1:72:3c",
+            "00:1d:c1:a1:72/1",
+            "0:1d:c1:a1:72:3c/1",
+            "tech300.0/1",
+            "00:1d:c1:a1:72:3c/70000",
+            "00:1d:c1:a1:72:3c/1@seventeen octets!",
+        ] {
+            let error = text.parse::<LeaderId>().unwrap_err().to_string();
+            assert!(error.contains("no leader's identity"), "{error}");
+        }
     }
 }

@@ -1,0 +1,83 @@
+//! Where this program keeps what outlives it, where it is told what to do, and where it says how it is.
+
+use std::path::{Path, PathBuf};
+
+/// The folder that all programs of a Windows computer have for their data, as a user writes it.
+#[cfg(windows)]
+const SHARED: &str = "%ProgramData%";
+
+/// The configuration file that is read where none is named.
+pub const CONFIG_FILE: &str =
+    if cfg!(windows) { r"%ProgramData%\dantetimesync\config.toml" } else { "/etc/dantetimesync/config.toml" };
+
+/// Where the state is kept unless another file is named.
+pub const STATE_FILE: &str = if cfg!(windows) {
+    r"%ProgramData%\dantetimesync\state.json"
+} else {
+    "/var/lib/dantetimesync/state.json"
+};
+
+/// The name of the history of events, beside the state file.
+pub const EVENT_NAME: &str = "events.jsonl";
+
+/// Where the history of events is kept unless another file, or another state file, is named.
+pub const EVENT_FILE: &str = if cfg!(windows) {
+    r"%ProgramData%\dantetimesync\events.jsonl"
+} else {
+    "/var/lib/dantetimesync/events.jsonl"
+};
+
+/// Where the status is told unless another place is named.
+pub const STATUS_SOCKET: &str =
+    if cfg!(windows) { r"\\.\pipe\dantetimesync" } else { "/run/dantetimesync/status.sock" };
+
+/// The folder of its data. It need not exist yet.
+#[cfg(windows)]
+pub fn data() -> PathBuf {
+    expand(r"%ProgramData%\dantetimesync")
+}
+
+/// The path that is meant: on Windows `%ProgramData%` at its head is the computer's folder of that name.
+pub fn expand(path: impl AsRef<Path>) -> PathBuf {
+    #[cfg(windows)]
+    if let Ok(rest) = path.as_ref().strip_prefix(SHARED) {
+        let shared = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
+        return PathBuf::from(shared).join(rest);
+    }
+    path.as_ref().to_owned()
+}
+
+/// The files that say that the program runs. The service has a folder of its own in /run, which nobody else has while
+/// it does not run. One that is started by hand as root holds the second one, which the service can see but not make;
+/// one without rights the third.
+#[cfg(unix)]
+pub fn locks() -> Vec<PathBuf> {
+    ["/run/dantetimesync/lock", "/run/dantetimesync.lock", "/tmp/dantetimesync.lock"]
+        .map(PathBuf::from)
+        .into()
+}
+
+/// The files that say that the program runs: whoever may steer the clock may write there.
+#[cfg(windows)]
+pub fn locks() -> Vec<PathBuf> {
+    vec![data().join("dantetimesync.lock")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_written_out_is_meant_as_it_is() {
+        assert_eq!(expand("/x/state.json"), Path::new("/x/state.json"));
+        assert_eq!(expand(STATUS_SOCKET), Path::new(STATUS_SOCKET));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn the_shared_folder_is_found() {
+        let state = expand(STATE_FILE);
+        assert!(state.is_absolute() && state.ends_with(r"dantetimesync\state.json"), "{}", state.display());
+        assert_eq!(state.parent(), Some(data().as_path()));
+    }
+}
