@@ -3,7 +3,7 @@
 //! Kernel stamps are readings of the operating system's clock. Where that clock is not the one being steered,
 //! they need a timeline of their own.
 
-use crate::clock::linux::{LinuxClock, raw_clock};
+use crate::clock::platform::{OsClock, raw_clock};
 use crate::clock::virtual_clock::VirtualClock;
 use crate::clock::{ClockError, SystemClock, Timeline};
 use crate::net::{Interface, NetworkCounters, NetworkError, NetworkEvent, Pollable, PtpNetwork, Stamp};
@@ -14,7 +14,7 @@ use crate::time::{Rate, Raw, Span, Timestamp};
 #[derive(Debug)]
 pub struct OnOsTimeline<B> {
     backend: B,
-    clock: LinuxClock,
+    clock: OsClock,
     timeline: Timeline,
 }
 
@@ -24,7 +24,7 @@ impl<B> OnOsTimeline<B> {
     /// # Errors
     /// When the operating system's clock cannot be read.
     pub fn new(backend: B) -> Result<Self, ClockError> {
-        let mut clock = LinuxClock::observe()?;
+        let mut clock = OsClock::observe()?;
         let mut timeline = Timeline::new();
         timeline.restart(clock.read()?, clock.rate().unwrap_or(Rate::ZERO));
         Ok(Self { backend, clock, timeline })
@@ -58,8 +58,8 @@ impl<N: PtpNetwork> PtpNetwork for OnOsTimeline<N> {
 }
 
 impl<S: NtpSource> NtpSource for OnOsTimeline<S> {
-    fn pollables(&self) -> Vec<Pollable> {
-        self.backend.pollables()
+    fn pollables(&self, wanted: &mut Vec<Pollable>) {
+        self.backend.pollables(wanted);
     }
     fn mark_ready(&mut self, ready: &[Pollable]) {
         self.backend.mark_ready(ready);
@@ -79,6 +79,6 @@ impl<S: NtpSource> NtpSource for OnOsTimeline<S> {
 /// # Errors
 /// When the system clock cannot be read.
 pub fn virtual_clock() -> Result<VirtualClock<impl FnMut() -> Timestamp<Raw>>, ClockError> {
-    let start = LinuxClock::observe()?.read()?.system;
+    let start = OsClock::observe()?.read()?.system;
     Ok(VirtualClock::new(raw_clock, start))
 }

@@ -7,9 +7,10 @@
 
 use std::io;
 
-use super::rate::{LinuxRate, RATE_LIMIT, TICK_NOMINAL};
-use super::{ClockError, KernelStatus, Reading, SystemClock};
-use crate::time::{Rate, Raw, Span, System, Timestamp};
+use super::rate::{FREQ_QUANTUM, LinuxRate, RATE_LIMIT, TICK_NOMINAL};
+use super::trial::{Facts, Subject};
+use super::{ClockError, KernelLeap, KernelStatus, Reading, SystemClock};
+use crate::time::{Rate, Raw, Span, System, Timestamp, Utc};
 
 /// Sandwiches that are tried for one reading. The best of several is ±1 ns; one alone may be preempted.
 const READ_TRIES: u32 = 5;
@@ -17,6 +18,8 @@ const READ_TRIES: u32 = 5;
 const NARROW: Span = Span::from_ns(100);
 /// The kernel's own limit for maxerror and esterror (NTP_PHASE_LIMIT), in µs: "not known".
 const ERROR_LIMIT_US: i64 = 16_000_000;
+/// By how much a trial pulls.
+const PULL: Rate = Rate::from_ppm(50.0);
 const NS_PER_SEC: i64 = 1_000_000_000;
 
 /// The clock that the whole computer sees as `CLOCK_REALTIME`.
@@ -25,6 +28,11 @@ pub struct LinuxClock {
     set: LinuxRate,
     leftovers: Vec<Leftover>,
     found: Vec<&'static str>,
+    /// What a trial puts back.
+    tried_from: Option<LinuxRate>,
+    /// STA_INS or STA_DEL, as the kernel was told last.
+    leap: libc::c_int,
+    notice: Option<String>,
 }
 
 /// Something that an earlier daemon left in the kernel and that would go on steering the clock.
@@ -72,7 +80,7 @@ impl LinuxClock {
         let state = state()?;
         let leftovers = leftovers_in(&state, pending_single_shot());
         let found = leftovers.iter().map(|leftover| leftover.name()).collect();
-        Ok(Self { set: rate_in(&state), leftovers, found })
+        Ok(Self { set: rate_in(&state), leftovers, found, tried_from: None, leap: 0, notice: None })
     }
 
     /// What an earlier daemon had left running when the clock was opened, in words; empty is usual.
@@ -118,14 +126,20 @@ impl LinuxClock {
         self.apply(now, "steer the clock").map(drop)
     }
 
-    /// `CLOCK_BOOTTIME` minus `CLOCK_MONOTONIC`: grows by the length of every suspend. `None` where the
-    /// system does not tell.
+    /// Whether the clock does as it is told: on Linux that is the kernel's contract, and need not be tried.
     ///
-    /// The two are read one after the other, so the result is up to some µs late, or ms when preempted.
-    pub fn boottime_minus_monotonic(&self) -> Option<Span> {
-        let monotonic = gettime(libc::CLOCK_MONOTONIC).ok()?;
-        let boottime = gettime(libc::CLOCK_BOOTTIME).ok()?;
-        Some(Span::from_ns(boottime) - Span::from_ns(monotonic))
+    /// # Errors
+    /// None.
+    pub fn prove(&mut self, _pass: impl FnMut(Span) -> bool) -> Result<bool, ClockError> {
+        Ok(true)
+    }
+
+    /// Somebody may have announced a leap second since the kernel was last told; it is about to be cleared.
+    fn note_foreign_leap(&mut self) {
+        let announced = state().map_or(0, |state| state.status & (libc::STA_INS | libc::STA_DEL));
+        if announced & !self.leap != 0 {
+            self.notice = Some("another program announced a leap second to the kernel: cleared".to_owned());
+        }
     }
 
     fn apply(&mut self, rate: LinuxRate, action: &'static str) -> Result<Rate, ClockError> {
@@ -135,6 +149,34 @@ impl LinuxClock {
         adjust(&mut timex, action)?;
         self.set = rate_in(&timex);
         Ok(self.set.rate())
+    }
+}
+
+impl Subject for LinuxClock {
+    fn facts(&mut self) -> Result<Facts, ClockError> {
+        Ok(Facts {
+            call: "clock_adjtime",
+            found: self.rate()?,
+            quantum: FREQ_QUANTUM,
+            amplitude: PULL,
+            sign_known: true,
+        })
+    }
+
+    fn command(&mut self, rate: Rate) -> Result<Rate, ClockError> {
+        self.tried_from.get_or_insert(self.set);
+        self.set_rate(rate)
+    }
+
+    fn look(&mut self) -> Result<(Reading, Option<i64>), ClockError> {
+        Ok((self.read()?, None))
+    }
+
+    fn put_back(&mut self) -> Result<(), ClockError> {
+        match self.tried_from.take() {
+            Some(found) => self.apply(found, "put the clock's rate back").map(drop),
+            None => Ok(()),
+        }
     }
 }
 
@@ -178,8 +220,15 @@ impl SystemClock for LinuxClock {
     fn set_status(&mut self, status: KernelStatus) -> Result<(), ClockError> {
         let modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR | libc::ADJ_NANO;
         let mut timex = blank(modes);
-        // Nothing but this bit: the kernel's own loops stay off, and no leap second is announced.
-        timex.status = if status.synchronised { 0 } else { libc::STA_UNSYNC };
+        let leap = match status.leap {
+            KernelLeap::None => 0,
+            KernelLeap::Insert => libc::STA_INS,
+            KernelLeap::Delete => libc::STA_DEL,
+        };
+        self.note_foreign_leap();
+        self.leap = leap;
+        // Nothing but these bits: the kernel's own loops stay off, and no other leap second is announced.
+        timex.status = leap | if status.synchronised { 0 } else { libc::STA_UNSYNC };
         timex.maxerror = error_us(status.max_error);
         timex.esterror = error_us(status.est_error);
         adjust(&mut timex, "set the clock's status").map(drop)
@@ -189,11 +238,53 @@ impl SystemClock for LinuxClock {
         self.set = rate_in(&state()?);
         Ok(self.set.rate())
     }
+
+    /// `CLOCK_BOOTTIME` minus `CLOCK_MONOTONIC`. They are read one after the other in this order, so that a
+    /// preemption in between makes the result too small: a sleep that was none is never seen.
+    fn slept(&mut self) -> Option<Span> {
+        let boottime = gettime(libc::CLOCK_BOOTTIME).ok()?;
+        let monotonic = gettime(libc::CLOCK_MONOTONIC).ok()?;
+        Some(Span::from_ns(boottime) - Span::from_ns(monotonic))
+    }
+
+    fn boot_id(&mut self) -> Option<String> {
+        let id = std::fs::read_to_string(BOOT_ID).ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+
+    fn counter(&mut self) -> Option<String> {
+        let name = std::fs::read_to_string(COUNTER).ok()?;
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    }
+
+    fn take_notice(&mut self) -> Option<String> {
+        self.notice.take()
+    }
+
+    fn local_offset(&self, at: Timestamp<Utc>) -> Span {
+        local_offset(at)
+    }
 }
+
+/// A number that the kernel draws at every boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What the kernel counts time by. It gives a counter up that it finds to be unsteady.
+const COUNTER: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
 /// The raw timeline, `CLOCK_MONOTONIC_RAW`, now.
 pub fn raw_clock() -> Timestamp<Raw> {
     Timestamp::from_ns(gettime(libc::CLOCK_MONOTONIC_RAW).expect("every Linux since 2.6.28 has this clock"))
+}
+
+/// Local time minus UTC, by the C library's rules for this computer's time zone.
+fn local_offset(at: Timestamp<Utc>) -> Span {
+    let seconds: libc::time_t = at.as_ns().div_euclid(NS_PER_SEC);
+    // SAFETY: `tm` consists of integers and a pointer, for which zero is a value.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to valid places for the whole call, which keeps neither.
+    let result = unsafe { libc::localtime_r(&raw const seconds, &raw mut local) };
+    if result.is_null() { Span::ZERO } else { Span::from_secs(local.tm_gmtoff) }
 }
 
 /// Raw, system, raw: the system clock was read somewhere between the two raw readings.
@@ -308,8 +399,31 @@ mod tests {
 
     #[test]
     fn boot_time_is_ahead_of_monotonic_time() {
-        let clock = LinuxClock::observe().unwrap();
-        assert!(clock.boottime_minus_monotonic().unwrap() >= Span::ZERO);
+        let mut clock = LinuxClock::observe().unwrap();
+        // The best of several: one alone may have been preempted.
+        let slept = (0..20).filter_map(|_| clock.slept()).max().unwrap();
+        assert!(slept >= Span::from_ms(-1), "{slept}");
+    }
+
+    #[test]
+    fn a_boot_has_one_name() {
+        let mut clock = LinuxClock::observe().unwrap();
+        assert_eq!(clock.boot_id(), LinuxClock::observe().unwrap().boot_id());
+        assert!(clock.boot_id().is_none_or(|id| id.len() > 8), "{:?}", clock.boot_id());
+        assert!(
+            clock.counter().is_none_or(|name| !name.contains(char::is_whitespace)),
+            "{:?}",
+            clock.counter()
+        );
+    }
+
+    #[test]
+    fn local_time_is_within_a_day_of_utc() {
+        let offset =
+            LinuxClock::observe().unwrap().local_offset(Timestamp::from_ns(1_780_000_000 * NS_PER_SEC));
+        // Kiribati has UTC+14. Whole minutes, as everywhere since 1972.
+        assert!(offset.abs() <= Span::from_secs(14 * 3_600), "{offset}");
+        assert_eq!(offset.as_ns() % (60 * NS_PER_SEC), 0);
     }
 
     #[test]
@@ -364,8 +478,12 @@ mod tests {
             assert!((moved - by).abs() < Span::from_ns(500), "{moved} instead of {by}");
         }
         assert_ne!(state().unwrap().status & libc::STA_UNSYNC, 0, "a step makes the clock unsynchronised");
-        let status =
-            KernelStatus { synchronised: true, max_error: Span::from_ms(7), est_error: Span::from_us(3) };
+        let status = KernelStatus {
+            synchronised: true,
+            max_error: Span::from_ms(7),
+            est_error: Span::from_us(3),
+            leap: KernelLeap::None,
+        };
         clock.set_status(status).unwrap();
         let now = state().unwrap();
         assert_eq!(now.status & (libc::STA_UNSYNC | libc::STA_PLL), 0);
@@ -378,5 +496,22 @@ mod tests {
         clock.set_status(KernelStatus { synchronised: false, ..status }).unwrap();
         assert_ne!(state().unwrap().status & libc::STA_UNSYNC, 0);
         clock.set_rate(found).unwrap();
+    }
+    /// Changes the rate of the computer's clock by 50 ppm for two seconds: see the test before.
+    #[test]
+    #[ignore = "changes the computer's clock"]
+    fn a_trial_finds_that_the_kernel_obeys_and_puts_its_rate_back() {
+        let mut clock = LinuxClock::open().unwrap();
+        clock.check_permission().unwrap();
+        let found = rate_in(&state().unwrap());
+        let pass = |span: Span| {
+            let start = raw_clock();
+            while raw_clock() - start < span {}
+            true
+        };
+        let trace = crate::clock::trial::run(&mut clock, pass).unwrap().unwrap();
+        let finding = trace.judge().unwrap();
+        assert!((finding.gain - 1.0).abs() < 0.01 && finding.base_ppm.abs() < 0.5, "{finding:?}");
+        assert_eq!(rate_in(&state().unwrap()), found);
     }
 }

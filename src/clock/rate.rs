@@ -1,10 +1,17 @@
 //! Rates in the units that operating systems take: pure arithmetic, no clock is touched.
 //!
-//! Linux has two knobs, a fine one of limited range (`freq`) and a coarse one (`tick`). Windows has one, an
-//! increment per tick of its own; its arithmetic belongs here as well.
+//! Linux has two knobs, a fine one of limited range (`freq`) and a coarse one (`tick`). Windows has one
+//! ([`IncrementScale`]), which is coarse: [`Dither`] makes rates in between.
+
+mod dither;
+mod drift;
+mod increment;
 
 use super::ClockError;
 use crate::time::Rate;
+pub use dither::{Dither, Neighbours};
+pub use drift::BaseDrift;
+pub use increment::{INCREMENT_LIMIT, IncrementScale};
 
 /// `tick` of a clock that is not corrected, in µs: USER_HZ is 100 on every Linux that matters.
 pub const TICK_NOMINAL: i32 = 10_000;
@@ -14,12 +21,17 @@ const TICK_PPM: f64 = 100.0;
 const TICK_RANGE: std::ops::RangeInclusive<i32> = 9_000..=11_000;
 /// What one unit of `freq` is worth, in ppm: 2^-16.
 const FREQ_PPM: f64 = 1.0 / 65_536.0;
+/// The same: Linux takes rates in multiples of this.
+pub const FREQ_QUANTUM: Rate = Rate::from_ppm(FREQ_PPM);
 /// The kernel cuts `freq` at this size, in ppm (MAXFREQ).
 const FREQ_LIMIT_PPM: f64 = 500.0;
 /// `tick` goes back to nominal only below this, in ppm: a rate that hovers around 500 ppm must not flip it.
 const TICK_RETURN_PPM: f64 = 400.0;
 /// The largest correction in either direction: what `tick` alone can do.
 pub const RATE_LIMIT: Rate = Rate::from_ppm(100_000.0);
+
+/// A quantum below this needs no dithering: in 1000 s it is worth a µs.
+pub const FINE: Rate = Rate::from_ppm(0.001);
 
 /// A rate as Linux takes it. Both knobs belong together: they are set in one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use super::Reading;
 use crate::time::{Line, Rate, Raw, Span, System, Timestamp};
 
-/// Pieces that are kept: at four changes a second this reaches back two seconds, far beyond any stamp's age.
-const HISTORY: usize = 8;
+/// Pieces that are kept: at four changes a second this reaches back four seconds, far beyond any stamp's age, and at
+/// the sixteen of a clock that is dithered most, one.
+const HISTORY: usize = 16;
 
 /// A deviation below this, on top of the reading's uncertainty, is read noise: a preempted reading is
 /// recognised by its uncertainty, and nobody steps a clock by less on purpose.
