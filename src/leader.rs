@@ -6,6 +6,7 @@
 //!
 //! Not part of the daemon: this is an edge that paces itself, on the daemon's own sockets and clock readings.
 
+mod departure;
 pub(crate) mod message;
 pub(crate) mod ntp_server;
 mod time_base;
@@ -19,13 +20,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::linux::{LinuxClock, raw_clock};
-use crate::clock::{Reading, SystemClock, Timeline};
+use crate::clock::platform::{OsClock, raw_clock};
 use crate::config::DEFAULT_SUBDOMAIN;
-use crate::net::linux::{convert, is_nothing};
-use crate::net::socket::{self, Received, STAMP_BOTH, UdpSocket};
-use crate::net::{EVENT_PORT, GENERAL_PORT, Payload, interface};
+use crate::net::platform::socket::UdpSocket;
+use crate::net::{EVENT_PORT, GENERAL_PORT, Interface, interface};
 use crate::time::{Leader as LeaderScale, Rate, Raw, Span, Timestamp};
+use departure::Departure;
 use message::{VARIANCE, Voice, interval_log2};
 
 /// Who the leader is, and where it speaks.
@@ -161,13 +161,10 @@ pub struct Leader {
     event: UdpSocket,
     /// Connected to the group's general port.
     general: UdpSocket,
-    clock: LinuxClock,
+    clock: OsClock,
     time_base: TimeBase,
     sequence: u16,
 }
-
-/// How long the kernel may take to hand over a transmit stamp; veth and loopback need microseconds.
-const STAMP_PATIENCE: Span = Span::from_ms(20);
 
 /// The longest sleep in one piece, so that `stop` is heard soon.
 const SLEEP_MAX: Span = Span::from_ms(20);
@@ -190,19 +187,19 @@ impl Leader {
         // is heard on this computer too.
         let open = |port| -> io::Result<UdpSocket> {
             let socket = UdpSocket::new()?;
-            socket.multicast_by(interface)?;
+            socket.multicast_by(&interface)?;
             socket.connect(SocketAddrV4::new(options.group, port))?;
             Ok(socket)
         };
         let (event, general) = (open(options.event_port)?, open(options.general_port)?);
-        event.stamp(STAMP_BOTH)?;
+        departure::prepare(&event)?;
         let anchor = Timestamp::<LeaderScale>::EPOCH + options.epoch;
         Ok(Self {
             interval: options.interval,
             voice: options.voice(),
             event,
             general,
-            clock: LinuxClock::observe().map_err(io::Error::other)?,
+            clock: OsClock::observe().map_err(io::Error::other)?,
             time_base: TimeBase::new(raw_clock(), anchor, options.rate, options.wander),
             sequence: options.first_sequence,
         })
@@ -238,83 +235,31 @@ impl Leader {
     fn speak(&mut self, control: &LeaderControl) -> io::Result<()> {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
-        let rate = self.clock.rate().map_err(io::Error::other)?;
-        let before = self.clock.read().map_err(io::Error::other)?;
-        let mut timeline = Timeline::new();
-        timeline.restart(before, rate);
         // As Dante devices do: the time in the Sync itself is a little early, only the Follow_Up is right.
-        let sync = self.voice.sync(sequence, self.time_base.at(before.raw));
-        if !send(&self.event, &sync)? {
-            return Ok(());
-        }
+        let sync = self.voice.sync(sequence, self.time_base.at(raw_clock()));
+        let departure = match departure::send(&self.event, &sync, &mut self.clock)? {
+            Departure::None => return Ok(()),
+            departure => departure,
+        };
         control.sent.fetch_add(1, Ordering::Relaxed);
-        let copy = stamped_copy(&self.event, &sync)?;
-        let after = self.clock.read().map_err(io::Error::other)?;
-        let Some(sent_at) = copy.and_then(|copy| sent_at(&copy, timeline, after)) else {
+        let Departure::At(sent_at) = departure else {
             control.without_stamp.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         };
         let follow_up = self.voice.follow_up(sequence, self.time_base.at(sent_at));
-        send(&self.general, &follow_up).map(drop)
+        departure::send_unstamped(&self.general, &follow_up).map(drop)
     }
 }
 
-/// The number of the interface with this address.
-fn interface_with(address: Ipv4Addr) -> io::Result<u32> {
+/// The interface with this address.
+fn interface_with(address: Ipv4Addr) -> io::Result<Interface> {
     let interfaces = interface::list(true)?;
     if let Some(interface) = interfaces.iter().find(|interface| interface.address == address) {
-        return Ok(interface.index);
+        return Ok(interface.clone());
     }
     let names: Vec<String> = interfaces.iter().map(ToString::to_string).collect();
     let message = format!("no interface has the address {address}; there are: {}", names.join(", "));
     Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message))
-}
-
-/// False when the network is down for the moment.
-fn send(socket: &UdpSocket, message: &Payload) -> io::Result<bool> {
-    match socket.send(message.as_slice()) {
-        Ok(()) => Ok(true),
-        Err(error) if is_passing(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// The copy of `message`, which was just sent, with the kernel's stamp. The frame that comes back ends in the
-/// message; copies of earlier ones are dropped.
-fn stamped_copy(socket: &UdpSocket, message: &Payload) -> io::Result<Option<Received>> {
-    let deadline = raw_clock() + STAMP_PATIENCE;
-    loop {
-        let left = deadline - raw_clock();
-        if left <= Span::ZERO {
-            return Ok(None);
-        }
-        let mut fds = [socket::pollfd(socket.fd())];
-        socket::poll(&mut fds, left)?;
-        if !fds.iter().any(socket::has_error) {
-            continue;
-        }
-        match socket.receive_sent() {
-            Ok(copy) if copy.payload.as_slice().ends_with(message.as_slice()) => return Ok(Some(copy)),
-            Ok(_) => {}
-            // Then it is a fault of the network, of which the next Sync will hear as well.
-            Err(error) if is_nothing(&error) => drop(socket.take_error()),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// When a message left, by its `copy` and the clocks before (`timeline`) and `after`; None if somebody stepped
-/// the system clock between the two.
-fn sent_at(copy: &Received, mut timeline: Timeline, after: Reading) -> Option<Timestamp<Raw>> {
-    let disturbed = timeline.check(after).is_some();
-    let stamp = convert(copy, true, after.raw, &timeline).ok();
-    stamp.filter(|_| !disturbed).map(|stamp| stamp.at)
-}
-
-/// The link is down, or the queue is full: the next Sync may get through.
-fn is_passing(error: &io::Error) -> bool {
-    let passing = [libc::ENETDOWN, libc::ENETUNREACH, libc::EHOSTUNREACH, libc::ENOBUFS, libc::EAGAIN];
-    error.raw_os_error().is_some_and(|code| passing.contains(&code))
 }
 
 /// Sleeps until `due`; `false` when told to stop.
@@ -334,9 +279,9 @@ fn wait_until(due: Timestamp<Raw>, control: &LeaderControl) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::PtpNetwork;
-    use crate::net::linux::{NetworkOptions, RealPtpNetwork};
-    use crate::net::{Datagram, NetworkEvent};
+    use crate::clock::{SystemClock, Timeline};
+    use crate::net::platform::RealPtpNetwork;
+    use crate::net::{Capture, Datagram, NetworkEvent, NetworkOptions, PtpNetwork};
     use crate::ptp::follower::Follower;
     use crate::ptp::{Outcome, SyncSample};
 
@@ -350,7 +295,7 @@ mod tests {
     }
 
     /// What a follower on this computer makes of a datagram that it waits for.
-    fn next_datagram(network: &mut RealPtpNetwork, clock: &mut LinuxClock) -> Datagram {
+    fn next_datagram(network: &mut RealPtpNetwork, clock: &mut OsClock) -> Datagram {
         let mut timeline = Timeline::new();
         for _ in 0..1_000 {
             let reading = clock.read().unwrap();
@@ -367,12 +312,14 @@ mod tests {
     fn a_leader_on_loopback_is_followed_with_stamps_that_fit_its_time_base() {
         let ((_event, event_port), (_general, general_port)) = (free_port(), free_port());
         let mut network = RealPtpNetwork::open(NetworkOptions {
-            interface: Some("lo".to_owned()),
+            interface: Some("127.0.0.1".to_owned()),
             event_port,
             general_port,
             group: Ipv4Addr::new(224, 0, 1, 129),
             loopback: true,
             subdomain: DEFAULT_SUBDOMAIN,
+            capture: Capture::Udp,
+            everything: false,
         })
         .unwrap();
         let leader = Leader::open(LeaderOptions {
@@ -392,7 +339,7 @@ mod tests {
             let _ended = control.stop_on_drop();
             let mut follower = Follower::new(DEFAULT_SUBDOMAIN);
             follower.set_interfaces(&network.interfaces());
-            let mut clock = LinuxClock::observe().unwrap();
+            let mut clock = OsClock::observe().unwrap();
             while samples.len() < 20 {
                 let datagram = next_datagram(&mut network, &mut clock);
                 if let Outcome::Sample(sample) = follower.handle_datagram(&datagram, raw_clock()) {
@@ -403,30 +350,12 @@ mod tests {
             running.join().unwrap().unwrap();
         });
         assert!(control.sent() >= 20);
-        for sample in &samples {
-            let delay = time_base.at(sample.received.at) - sample.sent;
-            assert!(delay > Span::ZERO && delay < Span::from_ms(5), "{delay} at {}", sample.sequence);
-        }
-    }
-
-    #[test]
-    fn a_step_of_the_system_clock_while_sending_voids_the_stamp() {
-        let reading = |raw: i64, system: i64| Reading {
-            raw: Timestamp::from_ns(raw),
-            system: Timestamp::from_ns(system),
-            uncertainty: Span::from_ns(30),
-        };
-        let mut timeline = Timeline::new();
-        timeline.restart(reading(0, 1_000_000_000), Rate::ZERO);
-        let source = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        let stamp = Some(Timestamp::from_ns(1_000_010_000));
-        let copy = Received { payload: Payload::new(b"a Sync"), source, stamp };
-        let sent = |after| sent_at(&copy, timeline.clone(), after);
-        let expected = Some(Timestamp::from_ns(10_000));
-        assert_eq!(sent(reading(20_000_000, 1_020_010_000)), expected, "a slew of 500 ppm");
-        assert_eq!(sent(reading(100_000, 1_000_130_000)), None, "a step of 30 µs");
-        assert_eq!(sent(reading(100_000, 950_100_000)), None, "a step of -50 ms");
-        assert_eq!(sent_at(&Received { stamp: None, ..copy }, timeline, reading(0, 0)), None, "no stamp");
+        let mut delays: Vec<Span> =
+            samples.iter().map(|sample| time_base.at(sample.received.at) - sample.sent).collect();
+        delays.sort();
+        // A program that stamps itself may have to wait for a processor.
+        let worst = if cfg!(unix) { delays.len() - 1 } else { delays.len() / 2 };
+        assert!(delays[0] > Span::ZERO && delays[worst] < Span::from_ms(5), "{delays:?}");
     }
 
     #[test]

@@ -5,11 +5,20 @@ pub mod follower;
 mod pairing;
 pub mod wire;
 
-use crate::clock::StampFault;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use crate::clock::StampFault;
 use crate::net::Stamp;
 use crate::time::{Leader, LeaderId, Timestamp};
+
+/// The multicast groups of PTP: the first one of `_DFLT`, and of version 2; the others of all other subdomains.
+pub const GROUPS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(224, 0, 1, 129),
+    Ipv4Addr::new(224, 0, 1, 130),
+    Ipv4Addr::new(224, 0, 1, 131),
+    Ipv4Addr::new(224, 0, 1, 132),
+];
 
 /// The multicast group of a subdomain: 224.0.1.129 for `_DFLT`; any other name falls, by its CRC-32 over all 16
 /// octets, on one of the three next ones (IEEE 1588-2002, annex C).
@@ -49,7 +58,7 @@ pub enum Outcome {
 }
 
 /// Why a datagram was not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// Shorter than its message needs.
@@ -100,6 +109,35 @@ pub enum DropReason {
     TableFull,
 }
 
+impl DropReason {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::Short,
+        Self::VersionTwo,
+        Self::UnknownVersion,
+        Self::NetworkVersion,
+        Self::Subdomain,
+        Self::Control,
+        Self::WrongPort,
+        Self::BadTime,
+        Self::NegativeTime,
+        Self::Epoch,
+        Self::DelayRequest,
+        Self::DelayResponse,
+        Self::Management,
+        Self::Duplicate,
+        Self::NoSync,
+        Self::NoFollowUp,
+        Self::NoStamp,
+        Self::StampStraddlesStep,
+        Self::StampOutOfHistory,
+        Self::NeverLeads,
+        Self::NotElected,
+        Self::OtherInterface,
+        Self::TableFull,
+    ];
+}
+
 impl From<StampFault> for DropReason {
     fn from(fault: StampFault) -> Self {
         match fault {
@@ -110,10 +148,11 @@ impl From<StampFault> for DropReason {
     }
 }
 
-/// How many datagrams were not used, by reason.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(transparent)]
-pub struct DropCounts(std::collections::BTreeMap<DropReason, u64>);
+/// How many datagrams were not used, by reason. In JSON it has every reason, also those that never occurred;
+/// reasons that are unknown here, of another release, are left out when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(from = "BTreeMap<String, u64>", into = "BTreeMap<DropReason, u64>")]
+pub struct DropCounts(BTreeMap<DropReason, u64>);
 
 impl DropCounts {
     /// Counts one more.
@@ -131,9 +170,41 @@ impl DropCounts {
     }
 }
 
+impl From<DropCounts> for BTreeMap<DropReason, u64> {
+    fn from(counts: DropCounts) -> Self {
+        DropReason::ALL.iter().map(|reason| (*reason, counts.of(*reason))).collect()
+    }
+}
+
+impl From<BTreeMap<String, u64>> for DropCounts {
+    fn from(named: BTreeMap<String, u64>) -> Self {
+        let known = named.into_iter().filter_map(|(name, count)| Some((reason(name)?, count)));
+        Self(known.filter(|(_, count)| *count > 0).collect())
+    }
+}
+
+fn reason(name: String) -> Option<DropReason> {
+    serde_json::from_value(serde_json::Value::String(name)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_is_counted_in_json_and_unknown_ones_are_no_fault() {
+        // serde's own list of the names, from what it says about a wrong one.
+        let told = serde_json::from_str::<DropReason>("\"?\"").unwrap_err().to_string();
+        let names: Vec<&str> = told.split('`').skip(1).step_by(2).skip(1).collect();
+        let mut counts = DropCounts::default();
+        counts.add(DropReason::Epoch);
+        let json = serde_json::to_value(&counts).unwrap();
+        assert_eq!(json.as_object().unwrap().len(), names.len(), "{told}");
+        assert!(names.iter().all(|name| json[name] == u64::from(*name == "epoch")), "{json}");
+        let read: DropCounts =
+            serde_json::from_str(r#"{"epoch": 1, "of_the_future": 2, "short": 0}"#).unwrap();
+        assert_eq!(read, counts);
+    }
 
     fn padded(name: &str) -> [u8; 16] {
         let mut subdomain = [0; 16];

@@ -5,10 +5,11 @@ use std::net::SocketAddrV4;
 use std::sync::atomic::Ordering;
 
 use super::LeaderControl;
-use crate::clock::linux::{LinuxClock, raw_clock};
+use crate::clock::platform::{OsClock, raw_clock};
 use crate::clock::{SystemClock, Timeline};
-use crate::net::linux::{convert, is_nothing};
-use crate::net::socket::{self, Received, STAMP_RECEIVE, UdpSocket};
+use crate::net::is_nothing;
+use crate::net::platform::convert;
+use crate::net::platform::socket::{self, Received, STAMP_RECEIVE, UdpSocket};
 use crate::ntp::wire::{Leap, NtpTime, Packet};
 use crate::time::{Line, Rate, Raw, Span, Timestamp, Utc};
 
@@ -27,7 +28,7 @@ pub struct NtpServerOptions {
 #[derive(Debug)]
 pub struct NtpServer {
     socket: UdpSocket,
-    clock: LinuxClock,
+    clock: OsClock,
     utc: Line<Utc, Raw>,
 }
 
@@ -42,9 +43,10 @@ impl NtpServer {
     /// When the address cannot be bound, or the clock not be read.
     pub fn bind(options: NtpServerOptions) -> io::Result<Self> {
         let socket = UdpSocket::new()?;
-        socket.stamp(STAMP_RECEIVE)?;
+        // Where the system does not stamp, this program does.
+        let _ = socket.stamp(STAMP_RECEIVE);
         socket.bind_at(options.address)?;
-        let mut clock = LinuxClock::observe().map_err(io::Error::other)?;
+        let mut clock = OsClock::observe().map_err(io::Error::other)?;
         let start = clock.read().map_err(io::Error::other)?;
         let utc = Timestamp::<Utc>::from_ns(start.system.as_ns()) + options.offset;
         Ok(Self { socket, clock, utc: Line::exact(utc, start.raw, options.rate) })

@@ -135,7 +135,8 @@ impl Follower {
         let parent = self.parent;
         let drops = &mut self.drops;
         self.table.retain_mut(|entry| {
-            let keep = parent == Some(entry.key()) || now - entry.record.last_heard <= FORGOTTEN;
+            let is_parent = parent.is_some_and(|parent| entry.is(&parent));
+            let keep = is_parent || now - entry.record.last_heard <= FORGOTTEN;
             if !keep {
                 entry.pairing.abandon(drops);
             }
@@ -158,6 +159,17 @@ impl Follower {
     /// The newcomer that will replace the parent if it goes on winning.
     pub fn probation(&self) -> Option<&LeaderRecord> {
         self.find(self.probation?.0).map(|entry| &entry.record)
+    }
+
+    /// How long that newcomer must still go on winning.
+    pub fn probation_left(&self) -> Option<Span> {
+        let (_, since) = self.probation?;
+        Some((PROBATION - (self.now - since)).max(Span::ZERO))
+    }
+
+    /// Whether this record is the one that is followed.
+    pub fn is_followed(&self, record: &LeaderRecord) -> bool {
+        self.parent.is_some_and(|parent| parent.id == record.id && parent.interface == record.interface)
     }
 
     /// What was not used, by reason; Syncs and Follow_Ups that waited in vain included.
@@ -263,7 +275,7 @@ impl Follower {
     ) -> Result<Outcome, DropReason> {
         let now = self.now;
         // A Follow_Up of which no Sync was ever heard makes no record.
-        let entry = self.table.iter_mut().find(|entry| entry.key() == key).ok_or(DropReason::NoSync)?;
+        let entry = self.table.iter_mut().find(|entry| entry.is(&key)).ok_or(DropReason::NoSync)?;
         let jump_allowed = entry.record.may_jump(now);
         let half = Half::FollowUp(sent);
         let pair = entry.pairing.offer(sequence, half, jump_allowed, now, &mut self.drops)?;
@@ -273,7 +285,7 @@ impl Follower {
     fn handle_pair(&mut self, key: Key, pair: Option<Pair>, two_step: bool) -> Result<Outcome, DropReason> {
         let Some(pair) = pair else { return Ok(Outcome::Pending) };
         let now = self.now;
-        if let Some(entry) = self.table.iter_mut().find(|entry| entry.key() == key) {
+        if let Some(entry) = self.table.iter_mut().find(|entry| entry.is(&key)) {
             entry.record.take(&pair, two_step, now);
         }
         self.elect();
@@ -295,7 +307,7 @@ impl Follower {
     }
 
     fn find(&self, key: Key) -> Option<&Entry> {
-        self.table.iter().find(|entry| entry.key() == key)
+        self.table.iter().find(|entry| entry.is(&key))
     }
 
     fn is_heard(&self, key: Key) -> bool {
@@ -306,19 +318,32 @@ impl Follower {
     /// that never sent a Follow_Up first: in a flood of forged Syncs a true newcomer keeps its place with its
     /// first Follow_Up.
     fn place(&mut self, key: Key, new: impl FnOnce(Key) -> LeaderRecord) -> Result<usize, DropReason> {
-        if let Some(index) = self.table.iter().position(|entry| entry.key() == key) {
-            return Ok(index);
+        let mut oldest = None;
+        // One way through the table for both: a flood goes it with every Sync.
+        for (index, entry) in self.table.iter().enumerate() {
+            let LeaderRecord { qualified, two_step, first_heard, .. } = entry.record;
+            if entry.is(&key) {
+                return Ok(index);
+            }
+            let age = (two_step, first_heard);
+            if !qualified && oldest.is_none_or(|(_, oldest)| age < oldest) && !self.is_parent(entry) {
+                oldest = Some((index, age));
+            }
         }
-        if self.table.len() >= TABLE {
-            let evictable = |entry: &Entry| !entry.record.qualified && self.parent != Some(entry.key());
-            let (index, _) = (self.table.iter().enumerate())
-                .filter(|(_, entry)| evictable(entry))
-                .min_by_key(|(_, entry)| (entry.record.two_step, entry.record.first_heard))
-                .ok_or(DropReason::TableFull)?;
-            self.table.swap_remove(index).pairing.abandon(&mut self.drops);
+        let fresh = Entry { record: new(key), pairing: Pairing::default() };
+        if self.table.len() < TABLE {
+            self.table.push(fresh);
+            return Ok(self.table.len().saturating_sub(1));
         }
-        self.table.push(Entry { record: new(key), pairing: Pairing::default() });
-        Ok(self.table.len().saturating_sub(1))
+        let (index, _) = oldest.ok_or(DropReason::TableFull)?;
+        let entry = self.table.get_mut(index).expect("it was found there");
+        entry.pairing.abandon(&mut self.drops);
+        *entry = fresh;
+        Ok(index)
+    }
+
+    fn is_parent(&self, entry: &Entry) -> bool {
+        self.parent.is_some_and(|parent| entry.is(&parent))
     }
 
     fn elect(&mut self) {
@@ -387,8 +412,8 @@ impl Follower {
 }
 
 impl Entry {
-    const fn key(&self) -> Key {
-        Key { id: self.record.id, interface: self.record.interface }
+    fn is(&self, key: &Key) -> bool {
+        self.record.id == key.id && self.record.interface == key.interface
     }
 }
 

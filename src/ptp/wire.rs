@@ -270,11 +270,13 @@ impl Header {
 }
 
 impl PortIdentity {
+    #[inline]
     fn read(bytes: &[u8], at: usize) -> Result<Self, DropReason> {
         let [technology, a, b, c, d, e, f, high, low] = field(bytes, at)?;
         Ok(Self { technology, uuid: [a, b, c, d, e, f], port: u16::from_be_bytes([high, low]) })
     }
 
+    #[inline]
     fn write(self, out: &mut [u8], at: usize) -> Option<()> {
         let Self { technology, uuid: [a, b, c, d, e, f], port } = self;
         let [high, low] = port.to_be_bytes();
@@ -370,7 +372,8 @@ impl SyncBody {
     }
 
     fn read(bytes: &[u8]) -> Result<Self, DropReason> {
-        // Looked at first: what is too short is called short, not of a bad time.
+        // Cut first: what is too short is called short, not of a bad time, and the length is looked at only once.
+        let bytes = bytes.get(..at::SYNC_END).ok_or(DropReason::Short)?;
         let [utc_reasonable] = field(bytes, at::UTC_REASONABLE)?;
         let [grandmaster_clock_stratum] = field(bytes, at::GRANDMASTER_CLOCK_STRATUM)?;
         let [grandmaster_preferred] = field(bytes, at::GRANDMASTER_PREFERRED)?;
@@ -404,6 +407,7 @@ impl SyncBody {
     }
 
     fn write(&self, out: &mut [u8]) -> Option<()> {
+        let out = out.get_mut(..at::SYNC_END)?;
         self.origin.write(out, at::ORIGIN_TIMESTAMP)?;
         put(out, at::EPOCH_NUMBER, self.epoch_number.to_be_bytes())?;
         put(out, at::CURRENT_UTC_OFFSET, self.current_utc_offset.to_be_bytes())?;
@@ -503,6 +507,7 @@ impl WireTime {
         self.negative
     }
 
+    #[inline]
     fn read(bytes: &[u8], at: usize) -> Result<Self, DropReason> {
         let [s0, s1, s2, s3, n0, n1, n2, n3] = field(bytes, at)?;
         let word = u32::from_be_bytes([n0, n1, n2, n3]);
@@ -510,6 +515,7 @@ impl WireTime {
             .ok_or(DropReason::BadTime)
     }
 
+    #[inline]
     fn write(self, out: &mut [u8], at: usize) -> Option<()> {
         let word = if self.negative { self.nanoseconds | SIGN } else { self.nanoseconds };
         let ([s0, s1, s2, s3], [n0, n1, n2, n3]) = (self.seconds.to_be_bytes(), word.to_be_bytes());
@@ -528,18 +534,22 @@ fn check_version(bytes: &[u8]) -> Result<(), DropReason> {
     if network == VERSION_NETWORK { Ok(()) } else { Err(DropReason::NetworkVersion) }
 }
 
+#[inline]
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], DropReason> {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(DropReason::Short)
 }
 
+#[inline]
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16, DropReason> {
     field(bytes, at).map(u16::from_be_bytes)
 }
 
+#[inline]
 fn i16_at(bytes: &[u8], at: usize) -> Result<i16, DropReason> {
     field(bytes, at).map(i16::from_be_bytes)
 }
 
+#[inline]
 fn put<const N: usize>(out: &mut [u8], at: usize, value: [u8; N]) -> Option<()> {
     *out.get_mut(at..)?.first_chunk_mut()? = value;
     Some(())
