@@ -1,19 +1,44 @@
 //! The network: what a backend must do, and the events it hands over.
 
-#[cfg(unix)]
+pub mod capture;
+pub mod control;
+#[cfg(target_os = "linux")]
+pub(crate) mod ethtool;
 pub mod filter;
 #[cfg(unix)]
-mod holder;
+pub(crate) mod holder;
 pub mod interface;
 #[cfg(unix)]
 pub mod linux;
+pub mod packet;
 #[cfg(unix)]
 pub(crate) mod socket;
+pub mod stamping;
+#[cfg(target_os = "linux")]
+pub(crate) mod tap;
+#[cfg(windows)]
+pub mod windows;
 
-use std::net::SocketAddrV4;
+/// The network of the operating system that the program was built for. All systems offer the same: a
+/// [`RealPtpNetwork`](platform::RealPtpNetwork), and the UDP sockets it is made of.
+pub mod platform {
+    #[cfg(unix)]
+    pub use super::linux::RealPtpNetwork;
+    #[cfg(windows)]
+    pub use super::windows::RealPtpNetwork;
+    #[cfg(windows)]
+    pub(crate) use super::windows::{socket, socket::convert};
+    #[cfg(unix)]
+    pub(crate) use super::{linux::convert, socket};
+}
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::clock::{StampFault, Timeline};
+use crate::ptp;
 use crate::time::{Raw, Span, Timestamp};
+pub use capture::{Capture, Way};
 pub use interface::Interface;
 
 /// PTP event messages (Sync, Delay_Req) arrive on this UDP port.
@@ -36,7 +61,7 @@ pub struct Stamp {
 }
 
 /// Who took a stamp; from the best to the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StampSource {
     /// The network card.
@@ -67,8 +92,9 @@ impl Payload {
     /// Copies `bytes`, cut to [`PAYLOAD_MAX`].
     pub fn new(bytes: &[u8]) -> Self {
         let mut payload = Self { length: bytes.len().min(PAYLOAD_MAX), bytes: [0; PAYLOAD_MAX] };
-        for (to, from) in payload.bytes.iter_mut().zip(bytes) {
-            *to = *from;
+        if let (Some(to), Some(from)) = (payload.bytes.get_mut(..payload.length), bytes.get(..payload.length))
+        {
+            to.copy_from_slice(from);
         }
         payload
     }
@@ -133,8 +159,37 @@ pub enum NetworkEvent {
     },
 }
 
+/// What to listen to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// The one interface to listen on; all usable ones if none is named.
+    pub interface: Option<String>,
+    /// UDP port of event messages; [`EVENT_PORT`] except in tests and demonstrations.
+    pub event_port: u16,
+    /// UDP port of general messages; [`GENERAL_PORT`] except in tests and demonstrations.
+    pub general_port: u16,
+    /// The multicast group of the subdomain.
+    pub group: Ipv4Addr,
+    /// Whether the loopback counts as an interface.
+    pub loopback: bool,
+    /// The subdomain that the socket filter lets through, NUL padded.
+    pub subdomain: [u8; 16],
+    /// By which way to listen.
+    pub capture: Capture,
+    /// Everything that PTP says, also to other subdomains, and not only what a follower needs.
+    pub everything: bool,
+}
+
+impl NetworkOptions {
+    /// The groups to join; those after the first are a help where that is possible.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let others = ptp::GROUPS.into_iter().filter(|group| self.everything && *group != self.group);
+        std::iter::once(self.group).chain(others)
+    }
+}
+
 /// What the network has to say about itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct NetworkCounters {
     /// Datagrams read.
     pub received: u64,
@@ -142,12 +197,40 @@ pub struct NetworkCounters {
     pub without_stamp: u64,
     /// PTPv2 datagrams seen: where the socket filter works it lets through 1 in 64 of them.
     pub ptp_v2: u64,
+    /// Datagrams that were lost because this program did not take them in time.
+    pub overrun: u64,
+    /// By which way PTP is heard.
+    pub way: Way,
+    /// Who stamped the last datagram; the snapshot says it of samples.
+    #[serde(skip)]
+    pub stamps: Option<StampSource>,
+}
+
+impl NetworkCounters {
+    /// Counts a datagram.
+    pub(crate) fn count(&mut self, payload: &[u8], stamp: &Result<Stamp, StampFault>) {
+        self.received = self.received.saturating_add(1);
+        match stamp {
+            Err(StampFault::Missing) => self.without_stamp = self.without_stamp.saturating_add(1),
+            Err(_) => {}
+            Ok(stamp) => {
+                self.stamps = Some(stamp.source);
+                if stamp.source == StampSource::User {
+                    self.without_stamp = self.without_stamp.saturating_add(1);
+                }
+            }
+        }
+        // Version 1 starts with 00 01; version 2 has its number in the low half of the second byte.
+        if payload.get(1).is_some_and(|version| version & 0x0f == 2) {
+            self.ptp_v2 = self.ptp_v2.saturating_add(1);
+        }
+    }
 }
 
 /// Something `poll` can wait for, and what it found there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pollable {
-    /// The file descriptor.
+    /// The file descriptor; on Windows the number of the event that tells that something can be read.
     pub fd: i32,
     /// A datagram can be read.
     pub readable: bool,
@@ -216,14 +299,17 @@ pub enum NetworkError {
         /// Name and pid of the program that holds it, where known.
         holder: Option<String>,
     },
-    /// A capability is missing.
-    #[error("no permission to {action}: the capability {capability} is missing")]
+    /// A right is missing.
+    #[error("no permission to {action}: {right} is missing")]
     NotPermitted {
         /// What was refused.
         action: &'static str,
         /// What would allow it.
-        capability: &'static str,
+        right: &'static str,
     },
+    /// A way to listen that this system does not have.
+    #[error("raw capture exists on Windows only, here the ports are shared: use --capture udp or auto")]
+    NoRawCapture,
     /// Another refusal of the operating system.
     #[error("cannot {action}: {reason}")]
     Os {
@@ -232,6 +318,18 @@ pub enum NetworkError {
         /// The operating system's words.
         reason: String,
     },
+}
+
+impl NetworkError {
+    /// The operating system refused `action`.
+    pub(crate) fn os(action: &'static str, error: &io::Error) -> Self {
+        Self::Os { action, reason: error.to_string() }
+    }
+}
+
+/// An error that says only: nothing there.
+pub(crate) fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn listed(available: &[String]) -> String {

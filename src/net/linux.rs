@@ -10,8 +10,8 @@ use std::path::Path;
 use super::interface::{self, Interface};
 use super::socket::{self, Received, STAMP_RECEIVE, UdpSocket};
 use super::{
-    Datagram, NetworkCounters, NetworkError, NetworkEvent, Pollable, Port, PtpNetwork, Stamp, StampSource,
-    filter, holder,
+    Capture, Datagram, NetworkCounters, NetworkError, NetworkEvent, NetworkOptions, Pollable, Port,
+    PtpNetwork, Stamp, StampSource, filter, holder, is_nothing,
 };
 use crate::clock::linux::raw_clock;
 use crate::clock::{StampFault, Timeline};
@@ -32,23 +32,6 @@ const WARNINGS_MAX: usize = 16;
 /// How long a wait that the kernel refuses takes all the same.
 const FAILED_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// What to listen to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetworkOptions {
-    /// The one interface to listen on; all usable ones if none is named.
-    pub interface: Option<String>,
-    /// UDP port of event messages; [`super::EVENT_PORT`] except in tests and demonstrations.
-    pub event_port: u16,
-    /// UDP port of general messages; [`super::GENERAL_PORT`] except in tests and demonstrations.
-    pub general_port: u16,
-    /// The multicast group of the subdomain.
-    pub group: Ipv4Addr,
-    /// Whether the loopback counts as an interface.
-    pub loopback: bool,
-    /// The subdomain that the socket filter lets through, NUL padded.
-    pub subdomain: [u8; 16],
-}
-
 /// The sockets of this computer.
 #[derive(Debug)]
 pub struct RealPtpNetwork {
@@ -62,7 +45,7 @@ pub struct RealPtpNetwork {
     /// When the last wait ended: all that it announced had arrived by then.
     woke_at: Timestamp<Raw>,
     /// Kept between calls, so that waiting does not allocate.
-    fds: Vec<libc::pollfd>,
+    fds: Vec<socket::PollFd>,
     counters: NetworkCounters,
     warnings: Vec<String>,
 }
@@ -91,6 +74,9 @@ impl RealPtpNetwork {
     /// # Errors
     /// When there is no usable interface, or none that can be listened on.
     pub fn open(options: NetworkOptions) -> Result<Self, NetworkError> {
+        if options.capture == Capture::Raw {
+            return Err(NetworkError::NoRawCapture);
+        }
         let now = raw_clock();
         let mut network = Self {
             options,
@@ -125,30 +111,8 @@ impl RealPtpNetwork {
         }
     }
 
-    /// The interfaces to listen on, the likeliest first.
     fn usable(&self) -> Result<Vec<Interface>, NetworkError> {
-        let named = self.options.interface.as_deref();
-        let mut interfaces = interface::list(self.options.loopback || named.is_some())
-            .map_err(|error| os("list the network interfaces", &error))?;
-        match named {
-            Some(name) if !interfaces.iter().any(|interface| interface.name == name) => {
-                let exists = interface::exists(name);
-                Err(NetworkError::Interface {
-                    name: name.to_owned(),
-                    fault: if exists { "is down or has no IPv4 address" } else { "does not exist" },
-                    available: interfaces.iter().map(ToString::to_string).collect(),
-                })
-            }
-            Some(name) => {
-                interfaces.retain(|interface| interface.name == name);
-                Ok(interfaces)
-            }
-            None if interfaces.is_empty() => Err(NetworkError::NoInterface),
-            None => {
-                interfaces.sort_by_key(|interface| (!interface.wired, interface.index));
-                Ok(interfaces)
-            }
-        }
+        interface::usable(self.options.interface.as_deref(), self.options.loopback)
     }
 
     /// Makes the links fit `usable`: drops, opens, and joins the group anew where the interface has changed,
@@ -199,10 +163,13 @@ impl RealPtpNetwork {
             Port::Event => self.options.event_port,
             Port::General => self.options.general_port,
         };
-        let socket = UdpSocket::new().map_err(|error| os("open a socket", &error))?;
-        socket.share_port().map_err(|error| os("share a port", &error))?;
+        let socket = UdpSocket::new().map_err(|error| NetworkError::os("open a socket", &error))?;
+        socket.share_port().map_err(|error| NetworkError::os("share a port", &error))?;
         // Before the port is taken, so that nothing gets in that was not meant for this socket.
-        if let Err(error) = socket.attach_filter(&filter::program(port, self.options.subdomain)) {
+        let filter = filter::bpf::program(port, self.options.subdomain);
+        if !self.options.everything
+            && let Err(error) = socket.attach_filter(&filter)
+        {
             self.warn(format!("no socket filter, a flood will cost more time: {error}"));
         }
         let own_groups = socket.only_own_groups();
@@ -218,7 +185,10 @@ impl RealPtpNetwork {
         if let Err(error) = &stamped {
             self.warn(format!("no stamps by the kernel, the lock will be 1000 times worse: {error}"));
         }
-        socket.join(self.options.group, interface.index).map_err(|error| join_error(&error))?;
+        socket.join(self.options.group, interface).map_err(|error| join_error(&error))?;
+        for group in self.options.groups().skip(1) {
+            let _ = socket.join(group, interface);
+        }
         Ok(Listener { port, socket, stamped: stamped.is_ok(), readable: false, error: false })
     }
 
@@ -256,25 +226,26 @@ impl RealPtpNetwork {
                 if std::mem::take(&mut listener.error)
                     && let Some(error) = listener.socket.take_error()
                 {
-                    return Err(os("listen for PTP", &error));
+                    return Err(NetworkError::os("listen for PTP", &error));
                 }
                 if !std::mem::take(&mut listener.readable) {
                     continue;
                 }
                 match listener.socket.receive() {
                     Ok(received) => {
-                        self.counters.count(&received);
+                        let stamp = convert(&received, listener.stamped, self.woke_at, timeline);
+                        self.counters.count(received.payload.as_slice(), &stamp);
                         return Ok(Some(Datagram {
                             interface: link.interface.index,
                             port: listener.port,
                             source: received.source,
-                            stamp: convert(&received, listener.stamped, self.woke_at, timeline),
+                            stamp,
                             payload: received.payload,
                         }));
                     }
                     // Announced, and then dropped for its checksum.
                     Err(error) if is_nothing(&error) => {}
-                    Err(error) => return Err(os("receive PTP", &error)),
+                    Err(error) => return Err(NetworkError::os("receive PTP", &error)),
                 }
             }
         }
@@ -287,7 +258,8 @@ impl PtpNetwork for RealPtpNetwork {
         self.fds.clear();
         let own = self.links.iter().flat_map(|link| &link.listeners).map(|listener| listener.socket.fd());
         self.fds.extend(own.chain(others.iter().map(|other| other.fd)).map(socket::pollfd));
-        let result = socket::poll(&mut self.fds, timeout).map_err(|error| os("wait for the network", &error));
+        let result = socket::poll(&mut self.fds, timeout)
+            .map_err(|error| NetworkError::os("wait for the network", &error));
         if result.is_err() {
             // The caller's loop rests nowhere else: it must not spin while the kernel is out of memory.
             #[allow(clippy::disallowed_methods, reason = "poll itself refused to wait")]
@@ -338,23 +310,10 @@ impl Link {
     fn joined_anew(self, interface: Interface, group: Ipv4Addr) -> Result<Self, NetworkError> {
         for listener in &self.listeners {
             // It may have been lost already.
-            let _ = listener.socket.leave(group, interface.index);
-            listener.socket.join(group, interface.index).map_err(|error| join_error(&error))?;
+            let _ = listener.socket.leave(group, &self.interface);
+            listener.socket.join(group, &interface).map_err(|error| join_error(&error))?;
         }
         Ok(Self { interface, ..self })
-    }
-}
-
-impl NetworkCounters {
-    fn count(&mut self, received: &Received) {
-        self.received = self.received.saturating_add(1);
-        if received.stamp.is_none() {
-            self.without_stamp = self.without_stamp.saturating_add(1);
-        }
-        // Version 1 starts with 00 01; version 2 has its number in the low half of the second byte.
-        if received.payload.as_slice().get(1).is_some_and(|version| version & 0x0f == 2) {
-            self.ptp_v2 = self.ptp_v2.saturating_add(1);
-        }
     }
 }
 
@@ -376,11 +335,6 @@ pub(crate) fn convert(
     }
 }
 
-/// An error that says only: nothing there.
-pub(crate) fn is_nothing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
 fn bind_error(error: &io::Error, port: u16) -> NetworkError {
     match error.raw_os_error() {
         Some(libc::EADDRINUSE) => {
@@ -388,18 +342,14 @@ fn bind_error(error: &io::Error, port: u16) -> NetworkError {
         }
         Some(libc::EACCES | libc::EPERM) => NetworkError::NotPermitted {
             action: "listen on the PTP ports",
-            capability: "CAP_NET_BIND_SERVICE",
+            right: "the capability CAP_NET_BIND_SERVICE",
         },
-        _ => os("listen on the PTP ports", error),
+        _ => NetworkError::os("listen on the PTP ports", error),
     }
 }
 
 fn join_error(error: &io::Error) -> NetworkError {
-    os("join the PTP multicast group", error)
-}
-
-fn os(action: &'static str, error: &io::Error) -> NetworkError {
-    NetworkError::Os { action, reason: error.to_string() }
+    NetworkError::os("join the PTP multicast group", error)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use super::Interface;
+use super::{Interface, Subnet, ioctl};
 use crate::net::socket::{UdpSocket, name_bytes};
 
 /// The interfaces that are up, have an IPv4 address and can hear multicast, by number; with
@@ -52,6 +52,33 @@ fn is_usable(flags: libc::c_int, include_loopback: bool) -> bool {
 
 /// Names and IPv4 addresses of usable interfaces, in the operating system's order.
 fn addresses(include_loopback: bool) -> io::Result<Vec<(String, Ipv4Addr)>> {
+    let listed = each_entry(|name, entry| {
+        let flags = libc::c_int::from_ne_bytes(entry.ifa_flags.to_ne_bytes());
+        let address = is_usable(flags, include_loopback).then(|| ipv4_at(entry.ifa_addr))??;
+        Some((name.to_string_lossy().into_owned(), address))
+    });
+    listed.or_else(|_| {
+        // It asks by netlink, which the service's sandbox does not let through.
+        let usable = ioctl::entries()?.into_iter().filter(|entry| is_usable(entry.flags, include_loopback));
+        Ok(usable.map(|entry| (entry.name, entry.address)).collect())
+    })
+}
+
+/// All IPv4 addresses of all interfaces with their subnets, usable ones or not, in the operating system's order.
+///
+/// # Errors
+/// When the operating system does not list them.
+pub fn subnets() -> io::Result<Vec<Subnet>> {
+    each_entry(|name, entry| {
+        let address = ipv4_at(entry.ifa_addr)?;
+        let mask = ipv4_at(entry.ifa_netmask).map_or(u32::MAX, u32::from);
+        let prefix = u8::try_from(mask.leading_ones()).unwrap_or(32);
+        Some(Subnet { interface: name.to_string_lossy().into_owned(), address, prefix })
+    })
+}
+
+/// What `wanted` makes of each named entry of the operating system's list.
+fn each_entry<T>(mut wanted: impl FnMut(&CStr, &libc::ifaddrs) -> Option<T>) -> io::Result<Vec<T>> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: `list` is a valid place for the result.
     if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
@@ -62,14 +89,10 @@ fn addresses(include_loopback: bool) -> io::Result<Vec<(String, Ipv4Addr)>> {
     // SAFETY: an entry is null at the end of the list, or valid until `freeifaddrs`.
     while let Some(entry) = unsafe { next.as_ref() } {
         next = entry.ifa_next;
-        let flags = libc::c_int::from_ne_bytes(entry.ifa_flags.to_ne_bytes());
-        if is_usable(flags, include_loopback)
-            && let Some(address) = ipv4_of(entry)
-            && !entry.ifa_name.is_null()
-        {
+        if !entry.ifa_name.is_null() {
             // SAFETY: the name is a C string that lives as long as its entry.
             let name = unsafe { CStr::from_ptr(entry.ifa_name) };
-            found.push((name.to_string_lossy().into_owned(), address));
+            found.extend(wanted(name, entry));
         }
     }
     // SAFETY: the list came from `getifaddrs`, and nothing borrowed from it is left.
@@ -77,9 +100,10 @@ fn addresses(include_loopback: bool) -> io::Result<Vec<(String, Ipv4Addr)>> {
     Ok(found)
 }
 
-fn ipv4_of(entry: &libc::ifaddrs) -> Option<Ipv4Addr> {
-    // SAFETY: an address is null, or valid as long as its entry.
-    let address = unsafe { entry.ifa_addr.as_ref() }?;
+/// The IPv4 address that a field of a listed entry points to.
+fn ipv4_at(address: *const libc::sockaddr) -> Option<Ipv4Addr> {
+    // SAFETY: an address is null, or valid as long as its entry, which the caller still has.
+    let address = unsafe { address.as_ref() }?;
     if i32::from(address.sa_family) != libc::AF_INET {
         return None;
     }
@@ -129,10 +153,26 @@ mod tests {
     }
 
     #[test]
+    fn both_ways_list_the_same() {
+        let listed = addresses(true).unwrap();
+        let others = ioctl::entries().unwrap().into_iter().filter(|entry| is_usable(entry.flags, true));
+        let mut others: Vec<_> = others.map(|entry| (entry.name, entry.address)).collect();
+        others.retain(|other| !listed.contains(other));
+        assert_eq!(others, []);
+    }
+
+    #[test]
     fn an_interface_is_listed_once_by_number() {
         let interfaces = list(true).unwrap();
         assert!(interfaces.is_sorted_by(|a, b| a.index < b.index), "{interfaces:?}");
         assert!(interfaces.iter().all(|interface| library_index(&interface.name) == Some(interface.index)));
+    }
+
+    #[test]
+    fn the_loopback_has_its_subnet() {
+        let all = subnets().unwrap();
+        let loopback = all.iter().find(|subnet| subnet.address == Ipv4Addr::LOCALHOST).unwrap();
+        assert_eq!((loopback.interface.as_str(), loopback.prefix), ("lo", 8));
     }
 
     #[test]

@@ -30,12 +30,14 @@ fn options() -> NetworkOptions {
         group: GROUP,
         loopback: true,
         subdomain: DEFAULT_SUBDOMAIN,
+        capture: Capture::Auto,
+        everything: false,
     }
 }
 
 fn sender(network: &RealPtpNetwork, port: u16) -> UdpSocket {
     let socket = UdpSocket::new().unwrap();
-    socket.multicast_by(network.interfaces()[0].index).unwrap();
+    socket.multicast_by(&network.interfaces()[0]).unwrap();
     socket.connect(SocketAddrV4::new(GROUP, port)).unwrap();
     socket
 }
@@ -159,6 +161,27 @@ fn version_two_is_noticed_through_the_filter() {
         }
     }
     panic!("not noticed");
+}
+
+#[test]
+fn whoever_wants_all_gets_all_and_the_groups_of_other_subdomains() {
+    let options = NetworkOptions { everything: true, ..options() };
+    let event = options.event_port;
+    let mut network = RealPtpNetwork::open(options).unwrap();
+    let timeline = timeline();
+    let mut version_two = vec![0; 44];
+    version_two[1] = 2;
+    for group in crate::ptp::GROUPS {
+        let sender = UdpSocket::new().unwrap();
+        sender.multicast_by(&network.interfaces()[0]).unwrap();
+        sender.connect(SocketAddrV4::new(group, event)).unwrap();
+        for _ in 0..10 {
+            sender.send(&version_two).unwrap();
+            network.wait(Span::from_secs(5), &mut []).unwrap();
+            let event = network.next_event(&timeline).unwrap();
+            assert!(matches!(event, Some(NetworkEvent::Datagram(_))), "{group}: {event:?}");
+        }
+    }
 }
 
 #[test]

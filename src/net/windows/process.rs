@@ -1,0 +1,145 @@
+//! The processes that run, and who of them holds a UDP port.
+
+use std::io;
+
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, INVALID_HANDLE_VALUE, NO_ERROR};
+use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedUdpTable, UDP_TABLE_OWNER_PID};
+use windows_sys::Win32::Networking::WinSock::AF_INET;
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
+};
+
+use crate::net::capture::Owner;
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Its program's file name: `ptp.exe`.
+    pub name: String,
+}
+
+/// No computer runs more.
+const PROCESSES_MAX: usize = 100_000;
+
+/// All that run; none where the system does not tell.
+pub fn running() -> Vec<Process> {
+    // SAFETY: plain integers.
+    let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0) };
+    if snapshot == INVALID_HANDLE_VALUE {
+        return Vec::new();
+    }
+    // SAFETY: the handle was just made, and nobody else owns it.
+    let snapshot = unsafe { OwnedHandle::from_raw_handle(snapshot) };
+    let mut entry = PROCESSENTRY32W {
+        dwSize: u32::try_from(size_of::<PROCESSENTRY32W>()).unwrap_or(0),
+        ..PROCESSENTRY32W::default()
+    };
+    let mut found = Vec::new();
+    // SAFETY: the handle is open, and the entry is a valid place that tells its size.
+    let mut more = unsafe { Process32FirstW(snapshot.as_raw_handle(), &raw mut entry) };
+    while more != 0 && found.len() < PROCESSES_MAX {
+        let name: Vec<u16> =
+            entry.szExeFile.iter().copied().take_while(|character| *character != 0).collect();
+        found.push(Process { pid: entry.th32ProcessID, name: String::from_utf16_lossy(&name) });
+        // SAFETY: as above.
+        more = unsafe { Process32NextW(snapshot.as_raw_handle(), &raw mut entry) };
+    }
+    found
+}
+
+/// The other processes that hold one of `ports`, the first port first; none where the system does not tell.
+pub fn owners(ports: [u16; 2]) -> Vec<Owner> {
+    let table = udp_table().unwrap_or_default();
+    let own = std::process::id();
+    let mut found: Vec<(u16, u32)> =
+        rows(&table).filter(|(port, pid)| ports.contains(port) && *pid != own).collect();
+    found.sort_unstable();
+    found.dedup();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let running = running();
+    let name_of = |pid| running.iter().find(|process| process.pid == pid).map(|process| process.name.clone());
+    found.into_iter().map(|(port, pid)| Owner { port, pid, name: name_of(pid) }).collect()
+}
+
+/// The table may grow between two calls, but not for ever.
+const TRIES: u32 = 5;
+
+/// The bytes of a `MIB_UDPTABLE_OWNER_PID`.
+fn udp_table() -> io::Result<Vec<u8>> {
+    let mut size = 4096;
+    for _ in 0..TRIES {
+        let mut buffer = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
+        // SAFETY: the buffer has `size` bytes and outlives the call.
+        let result = unsafe {
+            GetExtendedUdpTable(
+                buffer.as_mut_ptr().cast(),
+                &raw mut size,
+                0,
+                AF_INET.into(),
+                UDP_TABLE_OWNER_PID,
+                0,
+            )
+        };
+        match result {
+            NO_ERROR => return Ok(buffer),
+            ERROR_INSUFFICIENT_BUFFER => size = size.saturating_add(4096),
+            code => return Err(io::Error::from_raw_os_error(i32::try_from(code).unwrap_or(i32::MAX))),
+        }
+    }
+    Err(io::Error::other("the table of UDP ports does not stop growing"))
+}
+
+/// Port and pid of each row: the number of rows, then address, port (as on the wire, in the lower half) and pid, 32
+/// bits each.
+fn rows(table: &[u8]) -> impl Iterator<Item = (u16, u32)> {
+    let (count, rest) = table.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+    let count = usize::try_from(u32::from_ne_bytes(*count)).unwrap_or(0);
+    let (rows, _) = rest.as_chunks::<12>();
+    rows.iter().take(count).map(|[_, _, _, _, p, q, _, _, a, b, c, d]| {
+        (u16::from_be_bytes([*p, *q]), u32::from_ne_bytes([*a, *b, *c, *d]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn the_rows_of_a_table_are_read_as_far_as_there_are_any() {
+        let mut table = 2_u32.to_ne_bytes().to_vec();
+        for (port, pid) in [(319_u16, 77_u32), (53, 4), (320, 99)] {
+            table.extend([0, 0, 0, 0]);
+            table.extend(port.to_be_bytes());
+            table.extend([0, 0]);
+            table.extend(pid.to_ne_bytes());
+        }
+        assert_eq!(rows(&table).collect::<Vec<_>>(), [(319, 77), (53, 4)]);
+        assert_eq!(rows(&table[..20]).count(), 1);
+        assert_eq!(rows(&[]).count(), 0);
+        table[..4].copy_from_slice(&[0xff; 4]);
+        assert_eq!(rows(&table).count(), 3);
+    }
+
+    #[test]
+    fn this_process_runs_and_is_no_other_owner() {
+        let own = std::process::id();
+        let running = running();
+        let found = running.iter().find(|process| process.pid == own).unwrap();
+        assert!(found.name.ends_with(".exe"), "{found:?}");
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Wine knows a socket's owner only once it has used it.
+        socket.set_nonblocking(true).unwrap();
+        let _ = socket.recv(&mut [0]);
+        let port = socket.local_addr().unwrap().port();
+        let table = udp_table().unwrap();
+        assert!(rows(&table).any(|row| row == (port, own)), "{own}: {:?}", rows(&table).collect::<Vec<_>>());
+        assert_eq!(owners([port, port]), []);
+    }
+}

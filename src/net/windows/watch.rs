@@ -1,0 +1,150 @@
+//! A thread that looks at what may change beside the network's datagrams, so that the loop need not: interfaces,
+//! addresses, and other software that needs the ports.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use super::event::{self, Event};
+use super::process::{self, Process};
+use crate::net::capture::Surroundings;
+use crate::net::interface::{self, Interface};
+use crate::net::{Capture, NetworkError, NetworkOptions};
+use crate::time::Span;
+
+/// How often it looks. This is how fast a replugged cable's new address is noticed.
+const LOOK_EVERY: Span = Span::from_secs(5);
+/// News that wait; more are held back until these are taken.
+const QUEUE: usize = 4;
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// The interfaces that can be listened on.
+    pub usable: Result<Vec<Interface>, NetworkError>,
+    /// Other software.
+    pub surroundings: Surroundings,
+}
+
+/// What can be seen now.
+pub fn look(options: &NetworkOptions) -> News {
+    News {
+        usable: interface::usable(options.interface.as_deref(), options.loopback),
+        surroundings: match options.capture {
+            Capture::Raw => Surroundings::default(),
+            _ => surroundings([options.event_port, options.general_port]),
+        },
+    }
+}
+
+/// Other software on this computer that needs or holds these ports.
+pub(crate) fn surroundings(ports: [u16; 2]) -> Surroundings {
+    let folders = ["ProgramFiles", "ProgramFiles(x86)"].into_iter().filter_map(std::env::var_os);
+    let folders: Vec<PathBuf> = folders.map(PathBuf::from).collect();
+    Surroundings { dante: dante(&folders, &process::running()), owners: process::owners(ports) }
+}
+
+/// Software of Audinate that needs the ports when it starts: its folder in that of all programs, and the beginnings
+/// of the names of its processes.
+const DANTE: [(&str, &str, &[&str]); 2] = [
+    ("Dante Virtual Soundcard", r"Audinate\Dante Virtual Soundcard", &["dvs", "ptp.exe"]),
+    ("Dante Via", r"Audinate\Dante Via", &["dantevia", "dante via"]),
+];
+
+fn dante(folders: &[PathBuf], running: &[Process]) -> Option<String> {
+    for (name, folder, beginnings) in DANTE {
+        let begins = |process: &&Process| {
+            let process = process.name.to_lowercase();
+            beginnings.iter().any(|beginning| process.starts_with(beginning))
+        };
+        if let Some(Process { pid, name: process }) = running.iter().find(begins) {
+            return Some(format!("{name} ({process}, pid {pid})"));
+        }
+        if folders.iter().any(|programs| programs.join(Path::new(folder)).is_dir()) {
+            return Some(name.to_owned());
+        }
+    }
+    None
+}
+
+/// The thread, and what it has to say.
+#[derive(Debug)]
+pub struct Watch {
+    news: Receiver<News>,
+    ready: Arc<Event>,
+    stop: Arc<Event>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to look for what differs from `known`.
+    ///
+    /// # Errors
+    /// When there is no thread or no event to be had.
+    pub fn start(options: NetworkOptions, known: News) -> io::Result<Self> {
+        let (outbox, news) = sync_channel(QUEUE);
+        let ready = Arc::new(Event::passing()?);
+        let stop = Arc::new(Event::lasting()?);
+        let (told, end) = (Arc::clone(&ready), Arc::clone(&stop));
+        let watch = move || run(&options, known, &outbox, &told, &end);
+        let thread = Some(thread::Builder::new().name("watch".to_owned()).spawn(watch)?);
+        Ok(Self { news, ready, stop, thread })
+    }
+
+    /// The number of the event that tells that there are news. The wait that it ends resets it.
+    pub fn number(&self) -> i32 {
+        self.ready.number()
+    }
+
+    /// The next news, if there are any.
+    pub fn next(&self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+}
+
+fn run(options: &NetworkOptions, mut known: News, outbox: &SyncSender<News>, ready: &Event, stop: &Event) {
+    loop {
+        let waited = event::wait([stop.number()].into_iter(), LOOK_EVERY);
+        if waited.is_err() || event::is_set(stop.number()) {
+            return;
+        }
+        let seen = look(options);
+        if seen != known && outbox.try_send(seen.clone()).is_ok() {
+            known = seen;
+            ready.set();
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.set();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(name: &str) -> Vec<Process> {
+        vec![Process { pid: 4, name: "System".to_owned() }, Process { pid: 77, name: name.to_owned() }]
+    }
+
+    #[test]
+    fn dantes_software_is_found_running_or_installed() {
+        let programs = tempfile::tempdir().unwrap();
+        let folders = [programs.path().join("none"), programs.path().to_owned()];
+        assert_eq!(dante(&folders, &running("explorer.exe")), None);
+        assert_eq!(dante(&[], &running("PTP.EXE")).unwrap(), "Dante Virtual Soundcard (PTP.EXE, pid 77)");
+        assert!(dante(&[], &running("DanteVia.exe")).unwrap().starts_with("Dante Via ("));
+        std::fs::create_dir_all(programs.path().join("Audinate/Dante Controller")).unwrap();
+        assert_eq!(dante(&folders, &[]), None, "it does not use the ports");
+        std::fs::create_dir_all(programs.path().join("Audinate/Dante Via")).unwrap();
+        assert_eq!(dante(&folders, &[]).unwrap(), "Dante Via");
+    }
+}
