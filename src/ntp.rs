@@ -42,13 +42,18 @@ pub enum NtpEvent {
         /// The operating system's or the resolver's words.
         reason: String,
     },
+    /// The server's name leads to another address now: what was learned of the old one says nothing of it.
+    Another {
+        /// The server.
+        server: ServerIndex,
+    },
 }
 
 /// The way to the NTP servers, or one made of numbers. Never blocks.
 #[cfg_attr(test, mockall::automock)]
 pub trait NtpSource {
-    /// The sockets to wait for.
-    fn pollables(&self) -> Vec<Pollable>;
+    /// Adds the sockets to wait for to `wanted`, which the caller keeps: waiting does not allocate.
+    fn pollables(&self, wanted: &mut Vec<Pollable>);
 
     /// Hears what the wait found at its sockets. Only what was found ready is read afterwards.
     fn mark_ready(&mut self, ready: &[Pollable]);

@@ -1,26 +1,42 @@
 //! Who is asked when, and which answers count. Values in, values out; time is an argument.
 //!
-//! Each server gets a short burst at start, then one request per [`POLL`]. A server that does not answer is
-//! asked again after 2, 4, 8 … 64 s. An answer counts only if it gives back the number the request carried,
-//! comes from the address asked, and its server says that it is synchronised.
+//! Each server gets a burst at start, which lasts until the first fix, then one request per [`POLL_MIN`] to
+//! [`POLL_MAX`], as the estimator wishes, and a small burst where it answers again after a silence. A server
+//! that does not answer is asked again after 16, 32, 64 s; one that never did, after 2, 4, 8 … 64 s. One that
+//! asks for fewer requests (RATE) gets fewer, and one that wants none (DENY, RSTR) none.
+//!
+//! An answer counts only if it gives back the number the request carried, comes from the address asked (the
+//! sockets are connected, so the kernel sees to that), and its server says that it is synchronised.
 
 use super::wire::{Leap, NtpTime, Packet};
 use super::{NtpEvent, ServerIndex};
 use crate::net::Stamp;
 use crate::time::{Raw, Span, Timestamp, Utc};
 
-/// Requests of the burst at start: the best of four is within a fraction of the path's usual spread.
+/// The first requests of the burst at start: the best of four is within a fraction of the path's usual spread.
 const BURST: u32 = 4;
-/// Distance between the requests of the burst.
+/// Distance between them.
 const BURST_INTERVAL: Span = Span::from_ms(500);
-/// Distance between requests afterwards: what public servers tolerate, and enough with the leader as flywheel.
-pub const POLL: Span = Span::from_secs(16);
-/// A request that is older is given up.
-const TIMEOUT: Span = Span::from_secs(2);
-/// The first retry of a silent server comes after this, each next one after twice as long …
+/// As long as the first fix is in doubt, the burst goes on at this pace …
+const DOUBT_INTERVAL: Span = Span::from_secs(2);
+/// … up to so many requests.
+const BURST_MAX: u32 = 12;
+/// Requests, this far apart, to a server that answers again after a silence.
+const BURST_AGAIN: u32 = 3;
+/// Unanswered requests that make a silence.
+const SILENCE: u32 = 3;
+/// Shortest distance between requests afterwards: what public servers tolerate.
+pub const POLL_MIN: Span = Span::from_secs(16);
+/// Longest distance: a jump of a server is noticed within minutes.
+pub const POLL_MAX: Span = Span::from_secs(256);
+/// Longest distance for a server that asks for fewer requests.
+const POLL_SLOW: Span = Span::from_secs(1_024);
+/// The first retry of a server that never answered comes after this, each next one after twice as long …
 const BACKOFF_MIN: Span = Span::from_secs(2);
 /// … up to this.
 const BACKOFF_MAX: Span = Span::from_secs(64);
+/// More doublings than that lead nowhere.
+const DOUBLINGS_MAX: u32 = 5;
 /// An answer that was on its way for longer says nothing about the date that the start does not know better.
 const DELAY_MAX: Span = Span::from_secs(1);
 /// A server further than this from its reference is not a source (RFC 5905, MAXDIST is 1.5 s).
@@ -77,22 +93,88 @@ pub enum Rejected {
     Unreachable(String),
 }
 
+/// How many answers were not used, by reason; see [`Rejected`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct RejectedCounts {
+    /// They answered no request that was open.
+    pub unasked: u64,
+    /// They were no NTP packets, or not a server's.
+    pub not_ntp: u64,
+    /// The server refused to serve.
+    pub kiss: u64,
+    /// The server was not synchronised itself.
+    pub unsynchronised: u64,
+    /// The server was too far from its reference.
+    pub too_far: u64,
+    /// Their times contradicted each other, or they took too long.
+    pub times: u64,
+    /// They arrived without a usable stamp.
+    pub no_stamp: u64,
+    /// The server could not be reached.
+    pub unreachable: u64,
+}
+
+impl RejectedCounts {
+    fn add(&mut self, reason: &Rejected) {
+        let count = match reason {
+            Rejected::Unasked => &mut self.unasked,
+            Rejected::NotNtp => &mut self.not_ntp,
+            Rejected::Kiss(_) => &mut self.kiss,
+            Rejected::Unsynchronised { .. } => &mut self.unsynchronised,
+            Rejected::TooFar(_) => &mut self.too_far,
+            Rejected::Times(_) => &mut self.times,
+            Rejected::NoStamp => &mut self.no_stamp,
+            Rejected::Unreachable(_) => &mut self.unreachable,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        let Self { unasked, not_ntp, kiss, unsynchronised, too_far, times, no_stamp, unreachable } = *self;
+        [unasked, not_ntp, kiss, unsynchronised, too_far, times, no_stamp, unreachable]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+}
+
 /// Decides about requests and answers of all servers.
 #[derive(Debug)]
 pub struct Client {
     servers: Vec<Server>,
     random: u64,
     requests: u64,
-    rejected: u64,
+    rejected: RejectedCounts,
 }
 
 #[derive(Debug, Clone)]
 struct Server {
     due: Timestamp<Raw>,
     open: Option<Open>,
+    /// When the last request was made.
+    asked: Option<Timestamp<Raw>>,
+    /// Requests that are left of a burst.
     burst_left: u32,
-    backoff: Span,
+    /// Requests that were not answered since the last one that was.
+    unanswered: u32,
+    /// As far apart as the estimator wishes.
+    poll: Span,
+    /// As far apart as the server wishes.
+    poll_least: Span,
     ever_answered: bool,
+    /// It does not want to be asked.
+    refuses: bool,
+}
+
+/// What came of an event.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Answer {
+    /// Nothing yet.
+    Nothing,
+    /// A complete exchange.
+    Exchange(Exchange),
+    /// Under the server's name there is another one now.
+    Another(ServerIndex),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,28 +186,70 @@ struct Open {
 impl Client {
     /// For `servers` servers. `seed` should be unpredictable: the numbers in the requests come from it.
     pub fn new(servers: usize, seed: u64, now: Timestamp<Raw>) -> Self {
-        let server =
-            Server { due: now, open: None, burst_left: BURST, backoff: BACKOFF_MIN, ever_answered: false };
-        Self { servers: vec![server; servers], random: seed, requests: 0, rejected: 0 }
+        let server = Server::new(now, BURST_MAX);
+        Self {
+            servers: vec![server; servers],
+            random: seed,
+            requests: 0,
+            rejected: RejectedCounts::default(),
+        }
     }
 
     /// When the next request is due.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
-        self.servers.iter().map(|server| server.due).min()
+        self.servers.iter().filter(|server| !server.refuses).map(|server| server.due).min()
     }
 
     /// The next request that is due, with the bytes to send; tell the outcome to [`Self::handle_sent`].
     pub fn poll_request(&mut self, now: Timestamp<Raw>) -> Option<(ServerIndex, Packet)> {
-        let index = self.servers.iter().position(|server| server.due <= now)?;
+        let index = self.servers.iter().position(|server| server.due <= now && !server.refuses)?;
         let nonce = self.next_nonce();
         let server = self.servers.get_mut(index)?;
         // A request still open when the next one is due was lost.
         if server.open.take().is_some() {
             server.lost();
         }
-        server.due = now + server.interval();
+        server.asked = Some(now);
+        server.due = now + server.retry_after();
         self.requests = self.requests.saturating_add(1);
         Some((ServerIndex(index), Packet::request(nonce)))
+    }
+
+    /// The server need not be asked again before `poll` has passed since the last request.
+    pub fn set_poll(&mut self, index: ServerIndex, poll: Span) {
+        let Some(server) = self.servers.get_mut(index.0) else { return };
+        server.poll = poll.max(POLL_MIN).min(POLL_MAX);
+        if server.open.is_none() && server.unanswered == 0 {
+            server.schedule();
+        }
+    }
+
+    /// The first fix has been made: the bursts at start end.
+    pub fn end_burst(&mut self) {
+        for server in &mut self.servers {
+            server.burst_left = if server.ever_answered { 0 } else { server.burst_left.min(BURST_AGAIN) };
+            if server.open.is_none() && server.unanswered == 0 {
+                server.schedule();
+            }
+        }
+    }
+
+    /// The network has changed: who was silent may be within reach now.
+    pub fn network_changed(&mut self, now: Timestamp<Raw>) {
+        for server in &mut self.servers {
+            let rested = server.asked.is_none_or(|asked| now - asked >= POLL_MIN);
+            if rested && server.unanswered > 0 {
+                server.due = now;
+            }
+        }
+    }
+
+    /// The computer has slept: what is on its way says nothing any more, and the date is asked for as at a start.
+    pub fn woke_up(&mut self, now: Timestamp<Raw>) {
+        for server in &mut self.servers {
+            server.open = None;
+            (server.due, server.burst_left) = (now, BURST_MAX);
+        }
     }
 
     /// Tells when the request left, or that it did not.
@@ -144,28 +268,37 @@ impl Client {
     ///
     /// # Errors
     /// Why an answer does not count.
-    pub fn handle_event(&mut self, event: NtpEvent) -> Result<Option<Exchange>, Rejected> {
+    pub fn handle_event(&mut self, event: NtpEvent) -> Result<Answer, Rejected> {
         let outcome = match event {
             NtpEvent::Response { server, source: _, stamp, payload } => {
                 let arrived = stamp.map_err(|_| Rejected::NoStamp);
-                self.handle_response(server, payload.as_slice(), arrived).map(Some)
+                self.handle_response(server, payload.as_slice(), arrived).map(Answer::Exchange)
             }
             NtpEvent::Transmitted { server, stamp } => {
                 if let Some(open) = self.servers.get_mut(server.0).and_then(|server| server.open.as_mut()) {
                     open.sent = stamp;
                 }
-                Ok(None)
+                Ok(Answer::Nothing)
             }
             NtpEvent::Failed { server, reason } => {
-                if let Some(server) = self.servers.get_mut(server.0) {
+                if let Some(server) = self.servers.get_mut(server.0).filter(|server| server.open.is_some()) {
                     server.open = None;
                     server.lost();
                 }
                 Err(Rejected::Unreachable(reason))
             }
+            NtpEvent::Another { server: index } => {
+                if let Some(server) = self.servers.get_mut(index.0) {
+                    *server = Server {
+                        ever_answered: server.ever_answered,
+                        ..Server::new(server.due, BURST_AGAIN)
+                    };
+                }
+                Ok(Answer::Another(index))
+            }
         };
-        if outcome.is_err() {
-            self.rejected = self.rejected.saturating_add(1);
+        if let Err(reason) = &outcome {
+            self.rejected.add(reason);
         }
         outcome
     }
@@ -185,19 +318,19 @@ impl Client {
         // Whatever the answer says: this request is done, and a replay of it answers nothing.
         server.open = None;
         if packet.stratum == 0 {
-            server.refused();
+            server.kissed(&packet.reference_id);
             return Err(Rejected::Kiss(packet.reference_id.escape_ascii().to_string()));
         }
-        let exchange = check(index, &packet, open.sent, arrived?);
+        let exchange = arrived.and_then(|arrived| check(index, &packet, open.sent, arrived));
         match exchange {
-            Ok(_) => server.answered(open.sent.at),
+            Ok(_) => server.answered(),
             Err(_) => server.lost(),
         }
         exchange
     }
 
     /// Requests made, and answers that did not count.
-    pub fn counts(&self) -> (u64, u64) {
+    pub fn counts(&self) -> (u64, RejectedCounts) {
         (self.requests, self.rejected)
     }
 
@@ -217,33 +350,82 @@ impl Client {
 }
 
 impl Server {
-    /// Time from the request that is sent now to the next one, answers permitting.
-    fn interval(&self) -> Span {
-        if self.backoff > BACKOFF_MIN {
-            self.backoff
-        } else if self.burst_left > 0 && self.ever_answered {
-            BURST_INTERVAL
-        } else {
-            TIMEOUT
+    fn new(due: Timestamp<Raw>, burst: u32) -> Self {
+        Self {
+            due,
+            open: None,
+            asked: None,
+            burst_left: burst,
+            unanswered: 0,
+            poll: POLL_MIN,
+            poll_least: POLL_MIN,
+            ever_answered: false,
+            refuses: false,
         }
     }
 
-    fn answered(&mut self, sent: Timestamp<Raw>) {
+    /// Time from the request that is made now to the next one, if it is not answered.
+    fn retry_after(&self) -> Span {
+        let in_burst = self.burst_left > 0 || !self.ever_answered;
+        let first = if in_burst { BACKOFF_MIN } else { POLL_MIN };
+        let doublings = self.unanswered.min(DOUBLINGS_MAX);
+        first.times(1_i64 << doublings).min(BACKOFF_MAX).max(self.least())
+    }
+
+    /// What the server itself has asked for.
+    fn least(&self) -> Span {
+        if self.poll_least > POLL_MIN { self.poll_least } else { Span::ZERO }
+    }
+
+    fn answered(&mut self) {
+        if self.unanswered >= SILENCE {
+            self.burst_left = self.burst_left.max(BURST_AGAIN);
+        }
         self.ever_answered = true;
-        self.backoff = BACKOFF_MIN;
+        self.unanswered = 0;
         self.burst_left = self.burst_left.saturating_sub(1);
-        self.due = sent + if self.burst_left > 0 { BURST_INTERVAL } else { POLL };
+        self.schedule();
+    }
+
+    /// The next request, if the last one has been answered.
+    fn schedule(&mut self) {
+        self.due = self.next_due();
+    }
+
+    fn next_due(&self) -> Timestamp<Raw> {
+        let Some(asked) = self.asked else { return self.due };
+        let pace = if self.burst_left == 0 {
+            self.poll
+        } else if self.burst_left > BURST_MAX.saturating_sub(BURST) {
+            BURST_INTERVAL
+        } else {
+            DOUBT_INTERVAL
+        };
+        asked + pace.max(self.least())
     }
 
     fn lost(&mut self) {
-        self.backoff = self.backoff.times(2).min(BACKOFF_MAX);
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.ever_answered && self.unanswered >= SILENCE {
+            self.burst_left = 0;
+        }
     }
 
-    /// Kiss-o'-death: the slowest pace, whatever the code.
-    fn refused(&mut self) {
-        self.backoff = BACKOFF_MAX;
+    /// Kiss-o'-death (RFC 5905, 7.4): some servers want to be asked less often, some not at all; whatever else
+    /// one says, it is no use at present.
+    fn kissed(&mut self, code: &[u8; 4]) {
         self.burst_left = 0;
-        self.due = self.due + BACKOFF_MAX;
+        match code {
+            b"DENY" | b"RSTR" => self.refuses = true,
+            b"RATE" => {
+                self.poll_least = self.poll_least.times(2).max(BACKOFF_MAX).min(POLL_SLOW);
+                self.due = self.next_due();
+            }
+            _ => {
+                self.unanswered = self.unanswered.max(DOUBLINGS_MAX);
+                self.due = self.asked.unwrap_or(self.due) + BACKOFF_MAX;
+            }
+        }
     }
 }
 
@@ -304,6 +486,26 @@ mod tests {
             ..*request
         }
     }
+    fn exchange(client: &mut Client, event: NtpEvent) -> Exchange {
+        match client.handle_event(event).unwrap() {
+            Answer::Exchange(exchange) => exchange,
+            other => panic!("{other:?}"),
+        }
+    }
+    /// When requests are made, with what a server does to each: to be answered, or not.
+    fn requests(client: &mut Client, from_s: i64, until_s: i64, answers: bool) -> Vec<i64> {
+        let mut times = Vec::new();
+        for ms in (from_s * 1_000..until_s * 1_000).step_by(100) {
+            if client.deadline().is_some_and(|due| due <= at(ms)) {
+                let request = asked(client, ms);
+                times.push(ms);
+                if answers {
+                    client.handle_event(response(&answer(&request), ms + 11)).unwrap();
+                }
+            }
+        }
+        times
+    }
     fn response(packet: &Packet, ms: i64) -> NtpEvent {
         NtpEvent::Response {
             server: SERVER,
@@ -317,7 +519,7 @@ mod tests {
     fn four_stamps_make_an_offset_and_a_delay() {
         let mut client = Client::new(1, 7, at(0));
         let request = asked(&mut client, 100);
-        let exchange = client.handle_event(response(&answer(&request), 111)).unwrap().unwrap();
+        let exchange = exchange(&mut client, response(&answer(&request), 111));
         assert_eq!(exchange.delay, Span::from_ms(10));
         assert_eq!(exchange.raw.as_ns(), 105_500_000);
         assert_eq!(exchange.utc.as_ns(), 1_700_000_000_005_500_000);
@@ -329,7 +531,8 @@ mod tests {
         let request = asked(&mut client, 100);
         assert!(client.handle_event(response(&answer(&request), 111)).is_ok());
         assert_eq!(client.handle_event(response(&answer(&request), 112)), Err(Rejected::Unasked));
-        assert_eq!(client.counts(), (1, 1));
+        let (requests, rejected) = client.counts();
+        assert_eq!((requests, rejected.total()), (1, 1), "{rejected:?}");
     }
 
     #[test]
@@ -374,39 +577,127 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_comes_first_and_then_one_request_per_poll() {
+    fn a_burst_lasts_until_the_first_fix_and_then_comes_one_request_per_poll() {
         let mut client = Client::new(1, 7, at(0));
-        let mut times = Vec::new();
-        for ms in (0..60_000).step_by(10) {
-            if client.deadline().unwrap() <= at(ms) {
-                let request = asked(&mut client, ms);
-                times.push(ms);
-                client.handle_event(response(&answer(&request), ms + 11)).unwrap();
-            }
-        }
-        assert_eq!(times, [0, 500, 1_000, 1_500, 17_500, 33_500, 49_500]);
+        assert_eq!(requests(&mut client, 0, 4, true), [0, 500, 1_000, 1_500, 3_500]);
+        client.end_burst();
+        assert_eq!(requests(&mut client, 4, 60, true), [19_500, 35_500, 51_500]);
     }
 
     #[test]
-    fn a_silent_server_is_asked_ever_less_often() {
+    fn a_burst_without_a_fix_ends_after_twelve_requests() {
         let mut client = Client::new(1, 7, at(0));
-        let mut times = Vec::new();
-        for s in 0..400 {
-            if client.deadline().unwrap() <= at(s * 1_000) {
-                asked(&mut client, s * 1_000);
-                times.push(s);
-            }
-        }
+        let times = requests(&mut client, 0, 60, true);
+        assert_eq!(times.iter().filter(|ms| **ms <= 17_500).count(), 12);
+        assert_eq!(times.len(), 14, "{times:?}");
+    }
+
+    #[test]
+    fn a_server_is_asked_as_seldom_as_the_estimator_wishes() {
+        let mut client = Client::new(1, 7, at(0));
+        requests(&mut client, 0, 1, true);
+        client.end_burst();
+        client.set_poll(SERVER, Span::from_secs(64));
+        assert_eq!(requests(&mut client, 1, 200, true), [64_500, 128_500, 192_500]);
+        client.set_poll(SERVER, Span::from_secs(1));
+        assert_eq!(requests(&mut client, 200, 230, true), [208_500, 224_500], "never faster than that");
+        client.set_poll(SERVER, Span::from_secs(5_000));
+        assert_eq!(requests(&mut client, 230, 500, true), [480_500], "never slower than that");
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_asked_ever_less_often() {
+        let mut client = Client::new(1, 7, at(0));
+        let times = requests(&mut client, 0, 400, false);
+        let times: Vec<i64> = times.iter().map(|ms| ms / 1_000).collect();
         assert_eq!(times, [0, 2, 6, 14, 30, 62, 126, 190, 254, 318, 382]);
     }
 
     #[test]
-    fn a_kiss_of_death_slows_down_to_the_slowest_pace() {
+    fn a_server_that_falls_silent_is_asked_at_most_every_16_s_and_gets_a_small_burst_when_it_returns() {
+        let mut client = Client::new(1, 7, at(0));
+        requests(&mut client, 0, 1, true);
+        client.end_burst();
+        assert_eq!(requests(&mut client, 1, 200, false), [16_500, 32_500, 64_500, 128_500, 192_500]);
+        assert_eq!(requests(&mut client, 200, 290, true), [256_500, 258_500, 260_500, 276_500]);
+    }
+
+    #[test]
+    fn a_link_that_comes_back_is_a_reason_to_ask_at_once() {
+        let mut client = Client::new(1, 7, at(0));
+        requests(&mut client, 0, 1, true);
+        client.end_burst();
+        requests(&mut client, 1, 100, false);
+        client.network_changed(at(70_000));
+        assert!(client.deadline().unwrap() > at(70_000), "asked 5 s ago");
+        client.network_changed(at(100_000));
+        assert_eq!(requests(&mut client, 100, 110, true), [100_000, 102_000, 104_000]);
+    }
+
+    #[test]
+    fn a_server_that_answers_is_left_alone_when_the_link_changes() {
+        let mut client = Client::new(1, 7, at(0));
+        requests(&mut client, 0, 1, true);
+        client.end_burst();
+        client.set_poll(SERVER, POLL_MAX);
+        client.network_changed(at(100_000));
+        assert_eq!(client.deadline(), Some(at(256_500)));
+    }
+
+    #[test]
+    fn after_a_sleep_the_date_is_asked_for_anew_and_old_answers_are_refused() {
         let mut client = Client::new(1, 7, at(0));
         let request = asked(&mut client, 0);
-        let kiss = Packet { stratum: 0, reference_id: *b"DENY", ..answer(&request) };
+        client.end_burst();
+        client.woke_up(at(1_000));
+        assert!(client.handle_event(response(&answer(&request), 1_010)).is_err());
+        assert!(requests(&mut client, 1, 4, true).len() > 3);
+    }
+
+    #[test]
+    fn who_does_not_want_to_be_asked_is_not_asked_again() {
+        for code in [b"DENY", b"RSTR"] {
+            let mut client = Client::new(2, 7, at(0));
+            let request = asked(&mut client, 0);
+            let kiss = Packet { stratum: 0, reference_id: *code, ..answer(&request) };
+            assert!(client.handle_event(response(&kiss, 11)).is_err());
+            let (index, _) = client.poll_request(at(100)).expect("the other one");
+            assert_eq!(index, ServerIndex(1));
+            for s in 0..500 {
+                let asked = client.poll_request(at(s * 1_000));
+                assert!(asked.is_none_or(|(index, _)| index != SERVER));
+            }
+            // Another server under the same name has not refused.
+            client.handle_event(NtpEvent::Another { server: SERVER }).unwrap();
+            assert_eq!(client.poll_request(at(600_000)).map(|(index, _)| index), Some(SERVER));
+        }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_fewer_requests_gets_ever_fewer() {
+        let mut client = Client::new(1, 7, at(0));
+        let mut pauses = Vec::new();
+        let mut now = 0;
+        for _ in 0..6 {
+            let request = asked(&mut client, now);
+            let kiss = Packet { stratum: 0, reference_id: *b"RATE", ..answer(&request) };
+            assert!(client.handle_event(response(&kiss, now + 11)).is_err());
+            let due = client.deadline().unwrap().as_ns() / 1_000_000;
+            pauses.push((due - now) / 1_000);
+            now = due;
+        }
+        assert_eq!(pauses, [64, 128, 256, 512, 1_024, 1_024]);
+        requests(&mut client, now / 1_000, now / 1_000 + 1, true);
+        assert_eq!(client.deadline(), Some(at(now + 1_024_000)), "an answer does not make it forget");
+    }
+
+    #[test]
+    fn a_kiss_that_means_nothing_to_us_is_a_server_of_no_use() {
+        let mut client = Client::new(1, 7, at(0));
+        let request = asked(&mut client, 0);
+        let kiss = Packet { stratum: 0, reference_id: *b"INIT", ..answer(&request) };
         assert!(client.handle_event(response(&kiss, 11)).is_err());
-        assert!(client.deadline().unwrap() >= at(64_000));
+        assert_eq!(client.deadline(), Some(at(64_000)));
     }
 
     #[test]
@@ -414,7 +705,7 @@ mod tests {
         let mut client = Client::new(1, 7, at(0));
         let request = asked(&mut client, 100);
         client.handle_event(NtpEvent::Transmitted { server: SERVER, stamp: stamp(101) }).unwrap();
-        let exchange = client.handle_event(response(&answer(&request), 111)).unwrap().unwrap();
+        let exchange = exchange(&mut client, response(&answer(&request), 111));
         assert_eq!(exchange.delay, Span::from_ms(9));
     }
 

@@ -1,5 +1,4 @@
 //! The way to the NTP servers by real sockets.
-#![cfg(unix)]
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
@@ -7,9 +6,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::{NtpError, NtpEvent, NtpSource, ServerIndex};
 use crate::clock::Timeline;
-use crate::clock::linux::raw_clock;
-use crate::net::linux::{convert, is_nothing};
-use crate::net::socket::{Received, STAMP_BOTH, STAMP_RECEIVE, UdpSocket};
+use crate::clock::platform::raw_clock;
+use crate::net::is_nothing;
+use crate::net::platform::convert;
+use crate::net::platform::socket::{
+    Received, STAMP_BOTH, STAMP_RECEIVE, UdpSocket, has_error, is_readable, poll, pollfd,
+};
 use crate::net::{PAYLOAD_MAX, Payload, Pollable, Stamp, StampSource};
 use crate::time::{Raw, Span, Timestamp};
 
@@ -20,8 +22,10 @@ const LOOK_UP_EVERY: Span = Span::from_secs(64);
 /// How early the program's own transmit stamp usually is: 33 to 43 µs on an idle computer
 /// (kernel-tests.md, section 3).
 const SEND_UNCERTAINTY: Span = Span::from_us(50);
-/// Failures that wait for the caller; one that is never asked for them must not let them grow for ever.
-const FAILURES_MAX: usize = 16;
+/// Requests without an answer after which the name is looked up again, and another of its addresses is tried.
+const GIVE_UP: u32 = 4;
+/// Events that wait for the caller; one that never asks for them must not let them grow for ever.
+const EVENTS_MAX: usize = 16;
 
 /// One socket per server, opened when it is first asked. Names are looked up by a thread of their own, which
 /// exists only if there are names.
@@ -29,7 +33,8 @@ const FAILURES_MAX: usize = 16;
 pub struct RealNtpSource {
     servers: Vec<Server>,
     resolver: Option<Resolver>,
-    failures: VecDeque<NtpEvent>,
+    /// What waits for the caller besides what the sockets say.
+    events: VecDeque<NtpEvent>,
     /// When it was last heard what is ready.
     marked_at: Timestamp<Raw>,
 }
@@ -40,6 +45,8 @@ struct Server {
     name: String,
     address: Address,
     link: Option<Link>,
+    /// Requests since the last answer.
+    unanswered: u32,
 }
 
 #[derive(Debug)]
@@ -71,15 +78,31 @@ impl RealNtpSource {
         let mut source = Self {
             servers: Vec::new(),
             resolver: None,
-            failures: VecDeque::new(),
+            events: VecDeque::new(),
             marked_at: Timestamp::EPOCH,
         };
         for (index, name) in servers.iter().enumerate() {
             let address = numeric(name).map_or(Address::Wanted, Address::Known);
-            source.servers.push(Server { name: name.clone(), address, link: None });
+            source.servers.push(Server { name: name.clone(), address, link: None, unanswered: 0 });
             source.look_up(index);
         }
         source
+    }
+
+    /// Waits for the servers' sockets alone, at most `timeout`: for tools that have no network to wait for besides.
+    ///
+    /// # Errors
+    /// When the operating system cannot wait.
+    pub fn wait(&mut self, timeout: Span) -> std::io::Result<()> {
+        let mut pollables = Vec::new();
+        self.pollables(&mut pollables);
+        let mut fds: Vec<_> = pollables.iter().map(|pollable| pollfd(pollable.fd)).collect();
+        poll(&mut fds, timeout)?;
+        for (pollable, fd) in pollables.iter_mut().zip(&fds) {
+            (pollable.readable, pollable.error) = (is_readable(fd), has_error(fd));
+        }
+        self.mark_ready(&pollables);
+        Ok(())
     }
 
     /// Asks the resolver, if the server has a name and its turn has come.
@@ -104,14 +127,29 @@ impl RealNtpSource {
         }
     }
 
-    /// Takes what the resolver has found.
+    /// Takes what the resolver has found. One address of a name is used, and kept as long as it answers: a pool
+    /// gives others each time, and a server that is known is worth more than one that is not.
     fn take_answers(&mut self) {
         while let Some(answer) = self.resolver.as_mut().and_then(Resolver::answer) {
             let Some(server) = self.servers.get_mut(answer.index) else { continue };
             match (answer.result, &server.address) {
-                (Ok(address), Address::Known(old)) if address == *old => {}
-                (Ok(address), _) => {
-                    server.address = Address::Known(address);
+                (Ok(found), Address::Known(old)) => {
+                    let Some(next) = successor(&found, *old).filter(|_| server.unanswered > 0) else {
+                        continue;
+                    };
+                    *server = Server {
+                        address: Address::Known(next),
+                        link: None,
+                        unanswered: 0,
+                        name: std::mem::take(&mut server.name),
+                    };
+                    self.tell(NtpEvent::Another { server: ServerIndex(answer.index) });
+                }
+                (Ok(found), _) => {
+                    server.address = match found.first() {
+                        Some(first) => Address::Known(*first),
+                        None => Address::Unknown(NO_ADDRESS.to_owned()),
+                    };
                     server.link = None;
                 }
                 // A name that was found once and is not found now is most likely the same server.
@@ -124,14 +162,18 @@ impl RealNtpSource {
         }
     }
 
+    fn tell(&mut self, event: NtpEvent) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        }
+    }
+
     /// Gives up the server's socket: the next request gets a new one, with a new port.
     fn fail(&mut self, index: usize, reason: String) {
         if let Some(server) = self.servers.get_mut(index) {
             server.link = None;
         }
-        if self.failures.len() < FAILURES_MAX {
-            self.failures.push_back(NtpEvent::Failed { server: ServerIndex(index), reason });
-        }
+        self.tell(NtpEvent::Failed { server: ServerIndex(index), reason });
         self.look_up(index);
     }
 
@@ -142,7 +184,12 @@ impl RealNtpSource {
                 continue;
             };
             match link.read(ServerIndex(index), self.marked_at, timeline) {
-                Ok(Some(event)) => return Some(event),
+                Ok(Some(event)) => {
+                    if let (NtpEvent::Response { .. }, Some(server)) = (&event, self.servers.get_mut(index)) {
+                        server.unanswered = 0;
+                    }
+                    return Some(event);
+                }
                 Ok(None) => {}
                 Err(error) => self.fail(index, error.to_string()),
             }
@@ -152,9 +199,9 @@ impl RealNtpSource {
 }
 
 impl NtpSource for RealNtpSource {
-    fn pollables(&self) -> Vec<Pollable> {
+    fn pollables(&self, wanted: &mut Vec<Pollable>) {
         let links = self.servers.iter().filter_map(|server| server.link.as_ref());
-        links.map(|link| Pollable::new(link.socket.fd())).collect()
+        wanted.extend(links.map(|link| Pollable::new(link.socket.fd())));
     }
 
     fn mark_ready(&mut self, ready: &[Pollable]) {
@@ -183,8 +230,15 @@ impl NtpSource for RealNtpSource {
                 return Err(NtpError::Unresolved { name, reason });
             }
         };
+        entry.unanswered = entry.unanswered.saturating_add(1);
+        let silent = entry.unanswered > GIVE_UP;
         match entry.send(address, request) {
-            Ok(stamp) => Ok(stamp),
+            Ok(stamp) => {
+                if silent {
+                    self.look_up(index);
+                }
+                Ok(stamp)
+            }
             Err(error) => {
                 entry.link = None;
                 self.look_up(index);
@@ -196,7 +250,7 @@ impl NtpSource for RealNtpSource {
     fn next_event(&mut self, timeline: &Timeline) -> Option<NtpEvent> {
         self.take_answers();
         // A failure that reading has found comes out in the same call.
-        self.failures.pop_front().or_else(|| self.read_next(timeline)).or_else(|| self.failures.pop_front())
+        self.events.pop_front().or_else(|| self.read_next(timeline)).or_else(|| self.events.pop_front())
     }
 }
 
@@ -266,8 +320,7 @@ impl Link {
     fn transmitted(&self, sent: &Received, timeline: &Timeline) -> Option<Stamp> {
         let request = self.request.as_ref()?;
         let is_last = sent.payload.as_slice().ends_with(request.as_slice());
-        let stamp = is_last.then_some(sent.stamp)?;
-        stamp.and_then(|_| convert(sent, true, Timestamp::EPOCH, timeline).ok())
+        is_last.then(|| convert(sent, true, Timestamp::EPOCH, timeline).ok()).flatten()
     }
 }
 
@@ -293,7 +346,7 @@ struct Resolver {
 #[derive(Debug)]
 struct Answer {
     index: usize,
-    result: Result<SocketAddrV4, String>,
+    result: Result<Vec<SocketAddrV4>, String>,
 }
 
 impl Resolver {
@@ -334,46 +387,50 @@ impl Resolver {
     }
 }
 
-/// The first IPv4 address of `name` or `name:port`. Blocks.
-fn resolve(name: &str) -> Result<SocketAddrV4, String> {
+/// The IPv4 addresses of `name` or `name:port`, at least one. Blocks.
+fn resolve(name: &str) -> Result<Vec<SocketAddrV4>, String> {
     let (host, port) = match name.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().map_err(|_| format!("{port} is not a port (1 to 65535)"))?),
         None => (name, NTP_PORT),
     };
-    let mut found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
-    let ipv4 = found.find_map(|address| match address {
-        SocketAddr::V4(address) => Some(address),
-        SocketAddr::V6(_) => None,
-    });
-    ipv4.ok_or_else(|| "it has no IPv4 address".to_owned())
+    let found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
+    let ipv4: Vec<SocketAddrV4> = found
+        .filter_map(|address| match address {
+            SocketAddr::V4(address) => Some(address),
+            SocketAddr::V6(_) => None,
+        })
+        .collect();
+    if ipv4.is_empty() { Err(NO_ADDRESS.to_owned()) } else { Ok(ipv4) }
+}
+
+const NO_ADDRESS: &str = "it has no IPv4 address";
+
+/// Which address to try after `old`: the next one in the list, in a circle; `None` if there is no other.
+fn successor(found: &[SocketAddrV4], old: SocketAddrV4) -> Option<SocketAddrV4> {
+    let after = found.iter().position(|address| *address == old).map_or(0, |index| index.saturating_add(1));
+    found.get(after).or(found.first()).copied().filter(|next| *next != old)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::clock::linux::LinuxClock;
-    use crate::net::socket::{has_error, is_readable, poll, pollfd};
+    use crate::clock::platform::OsClock;
 
     const SERVER: ServerIndex = ServerIndex(0);
 
     fn timeline() -> Timeline {
-        let mut clock = LinuxClock::observe().unwrap();
+        let mut clock = OsClock::observe().unwrap();
         let mut timeline = Timeline::new();
         let rate = clock.rate().unwrap();
         timeline.restart(clock.read().unwrap(), rate);
         timeline
     }
 
-    /// Waits for the source's sockets as the network does, and tells it what was found.
-    fn wait(source: &mut RealNtpSource) {
-        let mut pollables = source.pollables();
-        let mut fds: Vec<_> = pollables.iter().map(|pollable| pollfd(pollable.fd)).collect();
-        poll(&mut fds, Span::from_secs(1)).unwrap();
-        for (pollable, fd) in pollables.iter_mut().zip(&fds) {
-            (pollable.readable, pollable.error) = (is_readable(fd), has_error(fd));
-        }
-        source.mark_ready(&pollables);
+    fn pollables(source: &RealNtpSource) -> Vec<Pollable> {
+        let mut wanted = Vec::new();
+        source.pollables(&mut wanted);
+        wanted
     }
 
     fn next_event(source: &mut RealNtpSource, timeline: &Timeline) -> NtpEvent {
@@ -381,7 +438,7 @@ mod tests {
             if let Some(event) = source.next_event(timeline) {
                 return event;
             }
-            wait(source);
+            source.wait(Span::from_secs(1)).unwrap();
         }
         panic!("nothing happened")
     }
@@ -399,15 +456,20 @@ mod tests {
         let (server, name) = server();
         let mut source = RealNtpSource::open(&[name]);
         assert!(source.resolver.is_none(), "numbers need no thread");
-        assert!(source.pollables().is_empty());
+        assert!(pollables(&source).is_empty());
         let timeline = timeline();
 
         let request = [0x23; 48];
         let sent = source.send(SERVER, &request, &timeline).unwrap();
-        let event = next_event(&mut source, &timeline);
-        let NtpEvent::Transmitted { server: SERVER, stamp } = event else { panic!("{event:?}") };
-        assert_eq!(stamp.source, StampSource::Kernel);
-        assert!(stamp.at > sent.at - Span::from_us(5) && stamp.at < raw_clock(), "{stamp:?} {sent:?}");
+        let departed = if cfg!(unix) {
+            let event = next_event(&mut source, &timeline);
+            let NtpEvent::Transmitted { server: SERVER, stamp } = event else { panic!("{event:?}") };
+            assert_eq!(stamp.source, StampSource::Kernel);
+            assert!(stamp.at > sent.at - Span::from_us(5) && stamp.at < raw_clock(), "{stamp:?} {sent:?}");
+            stamp.at
+        } else {
+            sent.at
+        };
 
         let mut fds = [pollfd(server.fd())];
         poll(&mut fds, Span::from_secs(5)).unwrap();
@@ -430,10 +492,13 @@ mod tests {
             poll(&mut [], Span::from_ms(5)).unwrap();
         }
         let arrived = arrived.unwrap();
-        assert_eq!(arrived.source, StampSource::Kernel);
-        assert!(arrived.at > stamp.at);
+        // Windows stamps only where the card's driver does, and there is none on the loopback.
+        assert_eq!(arrived.source, if cfg!(unix) { StampSource::Kernel } else { StampSource::User });
+        assert!(arrived.at > departed);
     }
 
+    /// Only Linux gives transmit stamps.
+    #[cfg(unix)]
     #[test]
     fn a_stamp_of_an_earlier_request_is_not_taken_for_that_of_the_last() {
         let (_server, name) = server();
@@ -441,12 +506,14 @@ mod tests {
         let timeline = timeline();
         source.send(SERVER, &[1; 48], &timeline).unwrap();
         source.send(SERVER, &[2; 48], &timeline).unwrap();
-        wait(&mut source);
+        source.wait(Span::from_secs(1)).unwrap();
         assert!(source.next_event(&timeline).is_none(), "the stamp of the first request");
-        wait(&mut source);
+        source.wait(Span::from_secs(1)).unwrap();
         assert!(matches!(source.next_event(&timeline), Some(NtpEvent::Transmitted { .. })));
     }
 
+    /// Windows reports a refusal where the datagram would have been read, but Wine does not.
+    #[cfg(unix)]
     #[test]
     fn a_refusal_is_reported_and_the_next_request_gets_a_new_socket() {
         let (server, name) = server();
@@ -463,9 +530,9 @@ mod tests {
             }
         };
         assert!(reason.contains("refused"), "{reason}");
-        assert!(source.pollables().is_empty());
+        assert!(pollables(&source).is_empty());
         source.send(SERVER, &[2; 48], &timeline).unwrap();
-        assert_eq!(source.pollables().len(), 1);
+        assert_eq!(pollables(&source).len(), 1);
     }
 
     #[test]
@@ -518,6 +585,83 @@ mod tests {
         let mut source = RealNtpSource::open(&[]);
         assert!(source.send(SERVER, &[1; 48], &Timeline::new()).is_err());
         assert!(source.next_event(&Timeline::new()).is_none());
+    }
+
+    #[test]
+    fn the_addresses_of_a_name_are_tried_in_a_circle() {
+        let [a, b, c] = ["10.0.0.1:123", "10.0.0.2:123", "10.0.0.3:123"].map(|it| it.parse().unwrap());
+        assert_eq!(successor(&[a, b, c], a), Some(b));
+        assert_eq!(successor(&[a, b, c], c), Some(a));
+        assert_eq!(successor(&[a, b], c), Some(a), "the old one is no longer in the list");
+        assert_eq!(successor(&[a], a), None);
+        assert_eq!(successor(&[], a), None);
+    }
+
+    /// A source whose only server has a name, is at `address`, and for which the resolver has found `found`.
+    fn found(address: &str, found: &[&str], unanswered: u32) -> RealNtpSource {
+        let mut source = RealNtpSource::open(&[address.to_owned()]);
+        let (questions, _) = sync_channel(1);
+        let (outbox, answers) = sync_channel(1);
+        let result = Ok(found.iter().map(|it| it.parse().unwrap()).collect());
+        outbox.send(Answer { index: 0, result }).unwrap();
+        source.resolver = Some(Resolver { questions, answers, asked: Vec::new() });
+        source.servers[0].unanswered = unanswered;
+        source
+    }
+
+    #[test]
+    fn a_silent_address_is_left_for_another_one_of_its_name() {
+        let mut source = found("127.0.0.1:9", &["127.0.0.1:9", "127.0.0.2:9"], 5);
+        let event = source.next_event(&Timeline::new());
+        assert!(matches!(event, Some(NtpEvent::Another { server: SERVER })), "{event:?}");
+        let Address::Known(address) = &source.servers[0].address else { panic!() };
+        assert_eq!(*address, "127.0.0.2:9".parse().unwrap());
+    }
+
+    #[test]
+    fn an_address_that_answers_is_kept() {
+        let mut source = found("127.0.0.1:9", &["127.0.0.2:9"], 0);
+        assert!(source.next_event(&Timeline::new()).is_none());
+        let mut source = found("127.0.0.1:9", &["127.0.0.1:9"], 5);
+        assert!(source.next_event(&Timeline::new()).is_none(), "there is no other one");
+    }
+
+    #[test]
+    fn a_name_is_looked_up_again_when_its_server_is_silent() {
+        let (_server, name) = server();
+        let mut source = RealNtpSource::open(&[name.replace("127.0.0.1", "localhost")]);
+        let timeline = timeline();
+        while source.send(SERVER, &[1; 48], &timeline).is_err() {
+            poll(&mut [], Span::from_ms(10)).unwrap();
+        }
+        let asked = |source: &RealNtpSource| source.resolver.as_ref().unwrap().asked[0];
+        // As if the first look-up had been long ago.
+        source.resolver.as_mut().unwrap().asked[0] = None;
+        for _ in 0..GIVE_UP - 1 {
+            source.send(SERVER, &[1; 48], &timeline).unwrap();
+            assert_eq!(asked(&source), None);
+        }
+        source.send(SERVER, &[1; 48], &timeline).unwrap();
+        assert!(asked(&source).is_some());
+    }
+
+    #[test]
+    fn a_stranger_is_not_heard() {
+        let (_server, name) = server();
+        let mut source = RealNtpSource::open(&[name]);
+        let timeline = timeline();
+        source.send(SERVER, &[1; 48], &timeline).unwrap();
+        let port = source.servers[0].link.as_ref().unwrap().socket.port().unwrap();
+        let stranger = UdpSocket::new().unwrap();
+        stranger.bind(0).unwrap();
+        stranger.connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+        // Refused by the kernel or not: nothing comes out.
+        let _ = stranger.send(&[0x24; 48]);
+        for _ in 0..3 {
+            source.wait(Span::from_ms(20)).unwrap();
+            let event = source.next_event(&timeline);
+            assert!(!matches!(event, Some(NtpEvent::Response { .. })), "{event:?}");
+        }
     }
 
     #[test]
