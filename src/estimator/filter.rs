@@ -72,17 +72,28 @@ pub struct Noise {
     pub outliers: f64,
     /// Samples this was learned from, up to the memory.
     pub weight: f64,
+    /// The part of a sample that is news: 1 where delays are independent.
+    pub news: f64,
 }
 
 impl Noise {
     /// A guess: late by `deviation` (ns) on average, and blurred by a twentieth of it. What a queue does.
     pub fn one_sided(deviation: f64) -> Self {
-        Self { sigma: deviation / 20.0, lambda: deviation, outliers: 0.02, weight: GUESSED }.limited()
+        Self { sigma: deviation / 20.0, lambda: deviation, outliers: 0.02, weight: GUESSED, news: 1.0 }
+            .limited()
+    }
+
+    /// A guess: late by `deviation` (ns) on average, and blurred by a third of it. What a queue behind a busy
+    /// computer does.
+    pub fn blurred(deviation: f64) -> Self {
+        Self { sigma: deviation / 3.0, lambda: deviation, outliers: 0.02, weight: GUESSED, news: 1.0 }
+            .limited()
     }
 
     /// A guess: early as often as late. What stamps do on a wire without a queue.
     pub fn symmetric(deviation: f64) -> Self {
-        Self { sigma: deviation, lambda: deviation / 5.0, outliers: 0.02, weight: GUESSED }.limited()
+        Self { sigma: deviation, lambda: deviation / 5.0, outliers: 0.02, weight: GUESSED, news: 1.0 }
+            .limited()
     }
 
     /// Samples that the noise is learned over: a minute at 4 Hz, so that a mean is known to 6 %.
@@ -108,6 +119,43 @@ impl Noise {
         side / scale * (-innovation.abs() / scale).exp()
     }
 
+    /// The moments of a belief about the phase, of variance `prior`, after a sample that misses it by `innovation`;
+    /// see the module's text.
+    pub(super) fn weigh(&self, prior: f64, innovation: f64) -> Posterior {
+        let Self { sigma, lambda, outliers, news, .. } = *self;
+        let prior = prior.max(PHASE_FLOOR);
+        let blur = prior + sigma * sigma;
+        let spread = blur.sqrt();
+        // The edge z = phase + gauss is normal around blur/λ, cut off above at the innovation.
+        let cut = (innovation - blur / lambda) / spread;
+        let (hazard, log_cdf) = normal_tail(cut);
+        let edge = blur / lambda - spread * hazard;
+        let edge_variance = (blur * (1.0 - cut * hazard - hazard * hazard)).max(blur * 1e-6);
+        let log_fit = -lambda.ln() + blur / (2.0 * lambda * lambda) - innovation / lambda + log_cdf;
+
+        let fit = (1.0 - outliers) * log_fit.exp();
+        let stray = outliers * self.outlier_density(innovation);
+        let total = fit + stray;
+        let fits = if total > 0.0 { fit / total } else { 0.0 };
+
+        let gain = prior / blur;
+        let mean = gain * edge;
+        let variance = prior - gain * prior + gain * gain * edge_variance;
+        let shift = fits * mean;
+        let blurred = sigma * sigma / blur;
+        let after = fits * (variance + mean * mean) + (1.0 - fits) * prior - shift * shift;
+        Posterior {
+            innovation,
+            log_likelihood: news * total.max(f64::MIN_POSITIVE).ln(),
+            fits,
+            // Where delays hang together, only a part of the sample is news.
+            shift: news * shift,
+            variance: prior + news * (after - prior),
+            excess: (innovation - edge).max(0.0),
+            gauss_square: blurred * prior + blurred * blurred * (edge_variance + edge * edge),
+        }
+    }
+
     fn learn(&mut self, posterior: &Posterior) {
         self.weight = (self.weight + 1.0).min(Self::MEMORY);
         let gain = 1.0 / self.weight;
@@ -125,6 +173,7 @@ impl Noise {
             lambda: self.lambda.clamp(Self::LAMBDA_MIN, Self::LAMBDA_MAX),
             outliers: self.outliers.clamp(Self::OUTLIERS_MIN, Self::OUTLIERS_MAX),
             weight: self.weight,
+            news: self.news,
         }
     }
 }
@@ -145,9 +194,9 @@ pub struct Posterior {
     /// Probability that the sample is no outlier.
     pub fits: f64,
     /// Shift of the phase, ns.
-    shift: f64,
+    pub(super) shift: f64,
     /// Variance of the phase afterwards, ns².
-    variance: f64,
+    pub(super) variance: f64,
     /// Expected one-sided part of the delay, ns.
     excess: f64,
     /// Expected square of the symmetric part, ns².
@@ -210,60 +259,37 @@ impl Filter {
     pub fn observe(&mut self, time: f64, phase: f64) -> Posterior {
         *self = self.predicted(time);
         let posterior = self.weigh(phase - self.phase);
-        self.apply(&posterior);
+        self.apply(posterior.shift, posterior.variance);
         self.noise.learn(&posterior);
         posterior
     }
 
-    /// The moments of the belief after an innovation; see the module's text.
+    /// What a sample says, which is not taken.
+    pub fn judged(&self, time: f64, phase: f64) -> Posterior {
+        let predicted = self.predicted(time);
+        predicted.weigh(phase - predicted.phase)
+    }
+
+    /// The moments of the belief after an innovation.
     fn weigh(&self, innovation: f64) -> Posterior {
-        let Noise { sigma, lambda, outliers, .. } = self.noise;
-        let prior = self.known.phase.max(PHASE_FLOOR);
-        let blur = prior + sigma * sigma;
-        let spread = blur.sqrt();
-        // The edge z = phase + gauss is normal around blur/λ, cut off above at the innovation.
-        let cut = (innovation - blur / lambda) / spread;
-        let (hazard, log_cdf) = normal_tail(cut);
-        let edge = blur / lambda - spread * hazard;
-        let edge_variance = (blur * (1.0 - cut * hazard - hazard * hazard)).max(blur * 1e-6);
-        let log_fit = -lambda.ln() + blur / (2.0 * lambda * lambda) - innovation / lambda + log_cdf;
-
-        let fit = (1.0 - outliers) * log_fit.exp();
-        let stray = outliers * self.noise.outlier_density(innovation);
-        let total = fit + stray;
-        let fits = if total > 0.0 { fit / total } else { 0.0 };
-
-        let gain = prior / blur;
-        let mean = gain * edge;
-        let variance = prior - gain * prior + gain * gain * edge_variance;
-        let shift = fits * mean;
-        let blurred = sigma * sigma / blur;
-        Posterior {
-            innovation,
-            log_likelihood: total.max(f64::MIN_POSITIVE).ln(),
-            fits,
-            shift,
-            variance: fits * (variance + mean * mean) + (1.0 - fits) * prior - shift * shift,
-            excess: (innovation - edge).max(0.0),
-            gauss_square: blurred * prior + blurred * blurred * (edge_variance + edge * edge),
-        }
+        self.noise.weigh(self.known.phase, innovation)
     }
 
     /// Moves the belief to the posterior of the phase; rate and drift follow through the covariance.
-    fn apply(&mut self, posterior: &Posterior) {
+    pub(super) fn apply(&mut self, shift: f64, variance: f64) {
         let it = &mut self.known;
         let prior = it.phase.max(PHASE_FLOOR);
         let (rate, drift) = (it.phase_rate / prior, it.phase_drift / prior);
-        let shrink = posterior.variance - prior;
-        self.phase += posterior.shift;
-        self.rate += rate * posterior.shift;
-        self.drift += drift * posterior.shift;
+        let shrink = variance - prior;
+        self.phase += shift;
+        self.rate += rate * shift;
+        self.drift += drift * shift;
         it.rate = (it.rate + rate * rate * shrink).max(RATE_FLOOR);
         it.rate_drift += rate * drift * shrink;
         it.drift = (it.drift + drift * drift * shrink).max(0.0);
         it.phase_rate += rate * shrink;
         it.phase_drift += drift * shrink;
-        it.phase = posterior.variance.max(PHASE_FLOOR);
+        it.phase = variance.max(PHASE_FLOOR);
     }
 }
 
@@ -303,7 +329,7 @@ mod tests {
     }
 
     fn settled(sigma: f64, lambda: f64) -> Filter {
-        let noise = Noise { sigma, lambda, outliers: 0.005, weight: 200.0 };
+        let noise = Noise { sigma, lambda, outliers: 0.005, weight: 200.0, news: 1.0 };
         let known = Covariance { phase: 1e6, rate: 400.0, ..Covariance::default() };
         Filter { known, ..Filter::start(0.0, 0.0, 0.0, 20.0, Wander { rate: 3.0, drift: 0.0 }, noise) }
     }
@@ -324,6 +350,17 @@ mod tests {
         let posterior = filter.weigh(500.0);
         assert!((posterior.shift - 250.0).abs() < 1.0, "{posterior:?}");
         assert!((posterior.variance - 5e5).abs() < 1e3);
+    }
+
+    #[test]
+    fn what_is_half_news_moves_the_belief_half_as_far() {
+        let filter = settled(100.0, 20_000.0);
+        let whole = filter.weigh(-2_000.0);
+        let half = Noise { news: 0.5, ..filter.noise }.weigh(filter.known.phase, -2_000.0);
+        assert!((half.shift / whole.shift - 0.5).abs() < 1e-9);
+        let shrinks = |it: &Posterior| filter.known.phase - it.variance;
+        assert!((shrinks(&half) / shrinks(&whole) - 0.5).abs() < 1e-9);
+        assert!((half.log_likelihood / whole.log_likelihood - 0.5).abs() < 1e-9);
     }
 
     #[test]

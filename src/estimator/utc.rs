@@ -8,85 +8,74 @@
 //! Of an exchange whose delay exceeds the smallest one by D, all that is known is that its error lies within
 //! ± D/2; for delays that are exponential in both directions it is uniform there. So each exchange is weighted
 //! by its own D.
+//!
+//! Each server has a line of its own. Whom the majority contradicts is not used, and the exchanges of the
+//! others make the one line that comes out.
 
-use std::collections::VecDeque;
+mod drift;
+mod flywheel;
+mod leap;
+mod selection;
+mod server;
 
-use crate::ntp::client::Exchange;
+use crate::ntp::ServerIndex;
+use crate::ntp::client::{Exchange, POLL_MAX, POLL_MIN};
+use crate::ntp::wire::Leap;
 use crate::time::{Leader, Line, Rate, Raw, Span, TimescaleId, Timestamp, Utc};
+use drift::Drift;
+use flywheel::{Flywheel, RAW_WANDER};
+use leap::LeapWatch;
+use selection::{Interval, agreed};
+use server::{Fit, ServerLine};
 
-/// Exchanges over which the smallest delay is sought: at one per 16 s, half an hour; routes change.
-const DELAYS: usize = 128;
+/// 99.9 % of a normal distribution, as in the leader's line.
+const BOUND_SIGMAS: f64 = crate::estimator::leader::BOUND_SIGMAS;
 
-/// Random walk of the leader's rate against UTC, in ns/s per √s: a crystal in a rack at constant temperature.
-const LEADER_WANDER: f64 = 0.5;
-/// The same for this computer's own oscillator, without a leader.
-const RAW_WANDER: f64 = 5.0;
+/// A first fix needs this many exchanges of each server that agree, or …
+const FIX_EXCHANGES: u32 = 4;
+/// … two of one server and this much patience with the others.
+const FIX_PATIENCE: Span = Span::from_secs(3);
 
-/// Rates against UTC, before anything is known (ns/s): leaders 6 to 23 ppm, computers up to 100 ppm.
-const RATE_PRIOR: f64 = 50e3;
+/// A server that has not answered for this long has no voice: three of the slowest polls.
+const VOICE: Span = POLL_MAX.times(3);
 
-/// What a leader that turns by 25 ppm moves until it is noticed, 5 s later (ns).
-const TURNED_OFFSET: f64 = 125e3;
-
-/// Asymmetry that a stamp itself can have: the send stamp is taken before the packet leaves (ns).
-const STAMP_FLOOR: f64 = 5e3;
-
-/// An exchange this many standard deviations off is refused, unless the next ones say the same.
-const REFUSE_SIGMAS: f64 = 6.0;
-/// So many refused exchanges in a row mean that the estimate is wrong, not the exchanges.
-const REFUSE_LIMIT: u32 = 8;
+/// As long as the line stays as certain as this (one deviation), asking more often gains nothing: it is what
+/// the stamps of an idle computer scatter by, and far below half a round trip to any server that is not next
+/// door.
+const GOOD_ENOUGH: f64 = 20e3;
 
 /// Estimates UTC on the flywheel.
 #[derive(Debug)]
 pub struct UtcEstimator {
     flywheel: Flywheel,
-    state: Option<Drift>,
-    delays: VecDeque<Span>,
-    refused: u32,
+    servers: Vec<ServerLine>,
+    roles: Vec<Role>,
+    /// The used server of which least is unknown.
+    best: Option<usize>,
+    line: Option<Drift>,
+    /// How far the used servers contradict the line beyond what their exchanges explain, in ns.
+    disagreement: f64,
+    /// The line has been used: from now on it is defended.
+    believed: bool,
     last: Option<Timestamp<Raw>>,
+    leap: LeapWatch,
     panic: Span,
 }
 
-/// Offset and drift of UTC against the flywheel.
-#[derive(Debug, Clone, Copy)]
-struct Drift {
-    anchor_utc: Timestamp<Utc>,
-    anchor: Timestamp<Leader>,
-    /// Time of the state, s after the anchor.
-    time: f64,
-    /// UTC minus flywheel, relative to the anchors, ns.
-    offset: f64,
-    /// Its drift, ns/s.
-    rate: f64,
-    var_offset: f64,
-    covariance: f64,
-    var_rate: f64,
-}
-
-impl Drift {
-    fn predicted(&self, time: f64, wander: f64) -> Self {
-        let dt = (time - self.time).max(0.0);
-        let walk = wander * wander;
-        Self {
-            time,
-            offset: self.offset + self.rate * (time - self.time),
-            var_offset: self.var_offset
-                + 2.0 * self.covariance * dt
-                + self.var_rate * dt * dt
-                + walk * dt * dt * dt / 3.0,
-            covariance: self.covariance + self.var_rate * dt + walk * dt * dt / 2.0,
-            var_rate: self.var_rate + walk * dt,
-            ..*self
-        }
-    }
-
-    fn time_of(&self, flywheel: Timestamp<Leader>) -> f64 {
-        (flywheel - self.anchor).as_secs_f64()
-    }
-
-    fn relative(&self, utc: Timestamp<Utc>, flywheel: Timestamp<Leader>) -> f64 {
-        ((utc - self.anchor_utc) - (flywheel - self.anchor)).as_ns_f64()
-    }
+/// What a server counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It does not answer, or not often enough yet.
+    Silent,
+    /// Its exchanges make the line.
+    Used,
+    /// It may be right within its own bounds, but more than half of the servers agree far better without it.
+    Spare,
+    /// More than half of the servers contradict it.
+    Outvoted,
+    /// The servers contradict each other, and there is no majority: it is not used.
+    Undecided,
 }
 
 /// What became of an exchange.
@@ -94,9 +83,11 @@ impl Drift {
 pub enum UtcVerdict {
     /// It was used.
     Accepted,
-    /// It disagrees with what is known, by this much.
+    /// It does not fit what its server said before; by so much it differs from the line.
     Refused(Span),
-    /// It disagreed, as did the ones before: the estimate starts anew from it.
+    /// Its server has no say at present, because it is the only one of its opinion.
+    NotUsed(Role),
+    /// The servers insist: the line starts anew, this far from the old one.
     Restarted(Span),
     /// It disagrees by more than the panic threshold, and is refused for good.
     Panic(Span),
@@ -107,25 +98,89 @@ pub enum UtcVerdict {
 pub struct UtcEstimate {
     /// UTC.
     pub utc: Timestamp<Utc>,
-    /// Its standard deviation.
+    /// Its standard deviation, as far as exchanges can tell it.
     pub sigma: Span,
-    /// The part of the error that no filter removes: half of the smallest round trip.
+    /// A part of the error that no filter removes: half of the smallest round trip to the best server.
     pub path_unknown: Span,
+    /// Another: what that server says that it can be off itself.
+    pub root_distance: Span,
     /// UTC's rate against the flywheel, and its standard deviation.
     pub rate: (Rate, Rate),
     /// Whether the flywheel is the leader.
     pub on_leader: bool,
 }
 
+impl UtcEstimate {
+    /// All that UTC can be off, 99.9 %: what exchanges leave open, unequal paths, and the server's own error.
+    pub fn max_error(&self) -> Span {
+        Span::from_ns_f64(BOUND_SIGMAS * self.sigma.as_ns_f64()) + self.path_unknown + self.root_distance
+    }
+}
+
+/// Who vouches for the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Witness {
+    /// How many servers are used.
+    pub servers: usize,
+    /// For how long one of them has told the same.
+    pub agreed_for: Span,
+}
+
+/// One server as it stands beside the line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServerReport {
+    /// What it counts for.
+    pub role: Role,
+    /// Its time minus the line's; None as long as one of both is missing.
+    pub offset: Option<Span>,
+    /// The standard deviation of its time.
+    pub sigma: Option<Span>,
+    /// The smallest round trip lately.
+    pub delay: Span,
+    /// What it can be off itself.
+    pub root_distance: Span,
+    /// When it last answered.
+    pub last: Option<Timestamp<Raw>>,
+}
+
+/// A server that has a voice, at one instant.
+#[derive(Debug, Clone, Copy)]
+struct Voice {
+    index: usize,
+    drift: Drift,
+    unknown: Span,
+}
+
+impl Voice {
+    /// Where it says that UTC is, all errors counted.
+    fn full(&self) -> Interval {
+        Interval::around(self.drift.utc(), bound(self.drift.sigma()) + self.unknown)
+    }
+
+    /// The same if paths were equal and servers right.
+    fn tight(&self) -> Interval {
+        Interval::around(self.drift.utc(), bound(self.drift.sigma()))
+    }
+}
+
 impl UtcEstimator {
-    /// Knows nothing; after the first fix, errors above `panic` are refused.
-    pub fn new(panic: Span) -> Self {
+    /// From now on, errors above `panic` are refused.
+    pub fn set_panic(&mut self, panic: Span) {
+        self.panic = panic;
+    }
+
+    /// For so many servers; knows nothing. After the first fix, errors above `panic` are refused.
+    pub fn new(servers: usize, panic: Span) -> Self {
         Self {
             flywheel: Flywheel::default(),
-            state: None,
-            delays: VecDeque::with_capacity(DELAYS),
-            refused: 0,
+            servers: (0..servers).map(|_| ServerLine::default()).collect(),
+            roles: vec![Role::Silent; servers],
+            best: None,
+            line: None,
+            disagreement: 0.0,
+            believed: false,
             last: None,
+            leap: LeapWatch::default(),
             panic,
         }
     }
@@ -137,238 +192,303 @@ impl UtcEstimator {
         leader: Option<(TimescaleId, Line<Leader, Raw>)>,
     ) -> UtcVerdict {
         self.follow(exchange.raw, leader);
-        let flywheel = self.flywheel.at(exchange.raw);
-        if self.delays.len() >= DELAYS {
-            self.delays.pop_front();
+        let ServerIndex(index) = exchange.server;
+        let (at, wander) = (self.flywheel.at(exchange.raw), self.flywheel.wander());
+        let Some(server) = self.servers.get_mut(index) else { return UtcVerdict::NotUsed(Role::Silent) };
+        let fit = server.observe(exchange, at, wander, self.believed);
+        let error = self.line.map(|line| Span::from_ns_f64(line.at(at, wander).innovation(exchange.utc)));
+        let outcome = self.select(exchange.raw);
+        if let Some(line) = &self.line {
+            self.leap.announced(self.announced(), line.at(at, wander).utc());
         }
-        self.delays.push_back(exchange.delay);
-        let sigma = self.sigma_of(exchange);
-        let wander = self.flywheel.wander();
-        let Some(state) = self.state else {
-            self.restart(exchange, flywheel, sigma);
-            return UtcVerdict::Accepted;
-        };
-        let at = state.predicted(state.time_of(flywheel), wander);
-        let innovation = state.relative(exchange.utc, flywheel) - at.offset;
-        let error = Span::from_ns_f64(innovation);
-        let spread = (at.var_offset + sigma * sigma).sqrt();
-        if error.abs() > self.panic {
-            self.refused = self.refused.saturating_add(1);
-            return UtcVerdict::Panic(error);
-        }
-        if innovation.abs() > REFUSE_SIGMAS * spread + exchange.delay.as_ns_f64() / 2.0 {
-            self.refused = self.refused.saturating_add(1);
-            if self.refused < REFUSE_LIMIT {
-                return UtcVerdict::Refused(error);
+        match (fit, outcome) {
+            (_, Selected::Began) => self.taken(exchange),
+            (_, Selected::Restarted(by)) => {
+                self.last = Some(exchange.raw);
+                UtcVerdict::Restarted(by)
             }
-            self.restart(exchange, flywheel, sigma);
-            return UtcVerdict::Restarted(error);
+            _ if error.is_some_and(|error| self.believed && error.abs() > self.panic) => {
+                UtcVerdict::Panic(error.unwrap_or_default())
+            }
+            (Fit::Refused, _) => UtcVerdict::Refused(error.unwrap_or_default()),
+            _ if self.role(index) != Role::Used => UtcVerdict::NotUsed(self.role(index)),
+            (Fit::Moved, _) => self.taken(exchange),
+            (Fit::Fits(sigma), Selected::Kept) => {
+                let sigma = sigma.hypot(self.handicap(index));
+                if let Some(line) = self.line.as_mut() {
+                    *line = line.at(at, wander);
+                    *line = line.corrected(line.innovation(exchange.utc), sigma);
+                }
+                self.taken(exchange)
+            }
         }
-        self.refused = 0;
+    }
+
+    fn taken(&mut self, exchange: &Exchange) -> UtcVerdict {
         self.last = Some(exchange.raw);
-        let gain = at.var_offset / (spread * spread);
-        let rate_gain = at.covariance / (spread * spread);
-        self.state = Some(Drift {
-            offset: at.offset + gain * innovation,
-            rate: at.rate + rate_gain * innovation,
-            var_offset: (1.0 - gain) * at.var_offset,
-            covariance: (1.0 - gain) * at.covariance,
-            var_rate: at.var_rate - rate_gain * at.covariance,
-            ..at
-        });
         UtcVerdict::Accepted
     }
 
-    /// Standard deviation of an exchange: its excess delay is uniform over both directions.
-    fn sigma_of(&self, exchange: &Exchange) -> f64 {
-        let smallest = self.delays.iter().copied().min().unwrap_or(exchange.delay);
-        let excess = (exchange.delay - smallest).as_ns_f64();
-        let total: f64 = self.delays.iter().map(|delay| (*delay - smallest).as_ns_f64()).sum();
-        let count: f64 = self.delays.iter().map(|_| 1.0).sum();
-        // With few exchanges the smallest delay itself is uncertain: in a fresh list by a mean excess.
-        let unknown =
-            if count < 2.0 { exchange.delay.as_ns_f64() / 4.0 } else { total / count / count.sqrt() };
-        (excess * 0.29).hypot(unknown).hypot(STAMP_FLOOR)
+    /// The line is used from now on: what contradicts it must insist.
+    pub fn believe(&mut self) {
+        self.believed = true;
     }
 
-    fn restart(&mut self, exchange: &Exchange, flywheel: Timestamp<Leader>, sigma: f64) {
-        self.refused = 0;
-        self.last = Some(exchange.raw);
-        self.state = Some(Drift {
-            anchor_utc: exchange.utc,
-            anchor: flywheel,
-            time: 0.0,
-            offset: 0.0,
-            rate: 0.0,
-            var_offset: sigma * sigma,
-            covariance: 0.0,
-            var_rate: RATE_PRIOR * RATE_PRIOR,
-        });
+    /// The server has become another one: what it said is forgotten.
+    pub fn forget(&mut self, server: ServerIndex) {
+        if let Some(server) = self.servers.get_mut(server.0) {
+            *server = ServerLine::default();
+        }
     }
 
     /// The leader's rate has just changed: UTC's rate against it is unknown again, and the last few seconds
-    /// have moved its offset.
-    pub fn leader_turned(&mut self) {
-        if let Some(state) = self.state.as_mut() {
-            state.var_rate += RATE_PRIOR * RATE_PRIOR;
-            state.var_offset += TURNED_OFFSET * TURNED_OFFSET;
-            state.covariance = 0.0;
+    /// have moved its offset. What was known until `now` stays: it is from here on that the rate is unknown.
+    pub fn leader_turned(&mut self, now: Timestamp<Raw>) {
+        let (at, wander) = (self.flywheel.at(now), self.flywheel.wander());
+        self.each_drift(|drift| {
+            *drift = drift.at(at, wander);
+            drift.flywheel_turned();
+        });
+    }
+
+    /// Keeps the flywheel on the leader; without one it coasts on the last line. Makes the leap second that has
+    /// been announced.
+    pub fn follow(&mut self, now: Timestamp<Raw>, leader: Option<(TimescaleId, Line<Leader, Raw>)>) {
+        if self.flywheel.follow(now, leader) {
+            // Another flywheel, another rate; the offset goes on. Until now it was our own oscillator's turn.
+            let (at, wander) = (self.flywheel.at(now), RAW_WANDER);
+            self.each_drift(|drift| {
+                *drift = drift.at(at, wander);
+                drift.flywheel_replaced();
+            });
+        }
+        let utc = self.line.map(|line| line.at(self.flywheel.at(now), 0.0).utc());
+        if let Some((leap, by)) = utc.and_then(|utc| self.leap.due(utc)) {
+            self.servers.iter_mut().for_each(|server| server.make_leap(leap, by));
+            self.line.iter_mut().for_each(|line| line.leap(by));
         }
     }
 
-    /// Keeps the flywheel on the leader; without one it coasts on the last line.
-    pub fn follow(&mut self, now: Timestamp<Raw>, leader: Option<(TimescaleId, Line<Leader, Raw>)>) {
-        let Some((timescale, line)) = leader else {
-            self.flywheel.coasting = true;
-            return;
-        };
-        if self.flywheel.follow(now, timescale, line)
-            && let Some(state) = self.state.as_mut()
-        {
-            // Another flywheel, another rate; the offset goes on.
-            let here = state.predicted(state.time_of(self.flywheel.at(now)), RAW_WANDER);
-            *state = Drift { covariance: 0.0, var_rate: here.var_rate + RATE_PRIOR * RATE_PRIOR, ..here };
-        }
+    fn each_drift(&mut self, change: impl Fn(&mut Drift)) {
+        self.servers.iter_mut().for_each(|server| server.each_drift(&change));
+        self.line.iter_mut().for_each(change);
     }
 
     /// UTC at `raw`.
     pub fn at(&self, raw: Timestamp<Raw>) -> Option<UtcEstimate> {
-        let state = self.state?;
-        let flywheel = self.flywheel.at(raw);
-        let at = state.predicted(state.time_of(flywheel), self.flywheel.wander());
-        let smallest = self.delays.iter().copied().min().unwrap_or(Span::ZERO);
+        let line = self.line?.at(self.flywheel.at(raw), self.flywheel.wander());
+        let best = self.best.and_then(|best| self.servers.get(best));
         Some(UtcEstimate {
-            utc: state.anchor_utc + (flywheel - state.anchor) + Span::from_ns_f64(at.offset),
-            sigma: Span::from_ns_f64(at.var_offset.sqrt()),
-            path_unknown: smallest.half(),
-            rate: (Rate::from_ratio(at.rate * 1e-9), Rate::from_ratio(at.var_rate.sqrt() * 1e-9)),
-            on_leader: self.flywheel.timescale.is_some(),
+            utc: line.utc(),
+            sigma: Span::from_ns_f64(line.sigma().hypot(self.disagreement)),
+            path_unknown: best.map_or(Span::ZERO, |best| best.smallest_delay().half()),
+            root_distance: best.map_or(Span::ZERO, ServerLine::root_distance),
+            rate: line.rate(),
+            on_leader: self.flywheel.is_leaders(),
         })
     }
 
-    /// When the last accepted exchange was made.
+    /// When the last exchange was used.
     pub fn last_accepted(&self) -> Option<Timestamp<Raw>> {
         self.last
     }
-}
 
-/// Leader time carried on across changes of the leader; raw time before the first one.
-#[derive(Debug)]
-struct Flywheel {
-    timescale: Option<TimescaleId>,
-    line: Line<Leader, Raw>,
-    /// What is added to the leader's time so that nothing jumps where the timescale changes.
-    shift: Span,
-    /// The leader is not heard: it is this computer's oscillator that turns the flywheel.
-    coasting: bool,
-}
-
-impl Default for Flywheel {
-    fn default() -> Self {
-        let line = Line::exact(Timestamp::EPOCH, Timestamp::EPOCH, Rate::ZERO);
-        Self { timescale: None, line, shift: Span::ZERO, coasting: true }
-    }
-}
-
-impl Flywheel {
-    fn at(&self, raw: Timestamp<Raw>) -> Timestamp<Leader> {
-        self.line.at(raw) + self.shift
+    /// The leap second that was made since the last call: by so much UTC has jumped.
+    pub fn take_leap(&mut self) -> Option<Span> {
+        self.leap.take_made()
     }
 
-    /// Returns whether another leader turns it now, or the same one again after a silence.
-    fn follow(&mut self, now: Timestamp<Raw>, timescale: TimescaleId, line: Line<Leader, Raw>) -> bool {
-        let changed = self.coasting || self.timescale != Some(timescale);
-        if changed {
-            self.shift = self.at(now) - line.at(now);
-            self.timescale = Some(timescale);
-            self.coasting = false;
+    /// The leap second that most servers announce, and when it comes.
+    pub fn pending_leap(&self) -> Option<(Leap, Timestamp<Utc>)> {
+        self.leap.pending()
+    }
+
+    /// Who vouches for the line.
+    pub fn witness(&self) -> Witness {
+        let used = || self.servers.iter().zip(&self.roles).filter(|(_, role)| **role == Role::Used);
+        let told = used().filter_map(|(server, _)| Some(server.last()? - server.agreeing()?.1));
+        Witness { servers: used().count(), agreed_for: told.max().unwrap_or_default() }
+    }
+
+    /// Whether all servers have spoken, or have had their time: before, every majority is provisional.
+    pub fn has_heard_all(&self, now: Timestamp<Raw>) -> bool {
+        let told = || self.servers.iter().map(ServerLine::agreeing);
+        let all = told().all(|told| told.is_some_and(|(exchanges, _)| exchanges >= FIX_EXCHANGES));
+        let began = told().flatten().map(|(_, began)| began).min();
+        all || began.is_some_and(|began| now - began >= FIX_PATIENCE)
+    }
+
+    /// Each server beside the line, in the order in which they were configured.
+    pub fn servers(&self, raw: Timestamp<Raw>) -> impl Iterator<Item = ServerReport> {
+        let (at, wander) = (self.flywheel.at(raw), self.flywheel.wander());
+        let line = self.line.map(|line| line.at(at, wander).utc());
+        self.servers.iter().zip(&self.roles).map(move |(server, role)| {
+            let own = server.at(at, wander);
+            ServerReport {
+                role: *role,
+                offset: own.and_then(|own| Some(own.utc() - line?)),
+                sigma: own.map(|own| Span::from_ns_f64(own.sigma())),
+                delay: server.smallest_delay(),
+                root_distance: server.root_distance(),
+                last: server.last(),
+            }
+        })
+    }
+
+    /// How long the server need not be asked: as long as the line stays good enough by itself.
+    pub fn poll(&self, server: ServerIndex) -> Span {
+        let in_doubt = self.servers.get(server.0).is_none_or(ServerLine::is_in_doubt);
+        let (Some(line), Some(last), false) = (self.line, self.last, in_doubt) else { return POLL_MIN };
+        if self.role(server.0) == Role::Undecided {
+            return POLL_MIN;
         }
-        self.line = line;
-        changed
+        let mut poll = POLL_MIN;
+        while poll < POLL_MAX {
+            let at = self.flywheel.at(last + poll.times(2));
+            if line.at(at, self.flywheel.wander()).sigma() > GOOD_ENOUGH {
+                break;
+            }
+            poll = poll.times(2);
+        }
+        poll
     }
 
-    fn wander(&self) -> f64 {
-        if self.coasting { RAW_WANDER } else { LEADER_WANDER }
+    fn role(&self, index: usize) -> Role {
+        self.roles.get(index).copied().unwrap_or(Role::Silent)
     }
+
+    /// What nobody can tell of a server counts as noise as far as it exceeds the best one's, in ns.
+    fn handicap(&self, index: usize) -> f64 {
+        let unknown = |index| self.servers.get(index).map_or(Span::ZERO, ServerLine::unknown);
+        let best = self.best.map_or(Span::ZERO, unknown);
+        (unknown(index) - best).as_ns_f64().max(0.0) / BOUND_SIGMAS
+    }
+
+    /// The leap second that more than half of the used servers announce.
+    fn announced(&self) -> Option<Leap> {
+        let used = || self.servers.iter().zip(&self.roles).filter(|(_, role)| **role == Role::Used);
+        let most = |leap: &Leap| {
+            let announcing = used().filter(|(server, _)| server.leap() == Some(*leap)).count();
+            announcing.saturating_mul(2) > used().count()
+        };
+        [Leap::Insert, Leap::Delete].into_iter().find(most)
+    }
+}
+
+/// What a selection did to the line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Selected {
+    /// Nothing.
+    Kept,
+    /// There was none, or nobody had relied on it.
+    Began,
+    /// The servers agree on another time, by so much later.
+    Restarted(Span),
+}
+
+// Whom to believe.
+impl UtcEstimator {
+    /// Gives each server its role, and begins the line anew where the servers agree on another one.
+    fn select(&mut self, now: Timestamp<Raw>) -> Selected {
+        let voices = self.voices(now);
+        let line = self.line.map(|line| line.at(self.flywheel.at(now), self.flywheel.wander()));
+        let (used, hull) = self.give_roles(&voices, line.as_ref());
+        let best = used.iter().min_by_key(|voice| voice.full().width());
+        let Some(best) = best.copied() else { return Selected::Kept };
+        let least = used.iter().min_by_key(|voice| voice.unknown);
+        self.best = least.map(|voice| voice.index);
+        let outcome = match line {
+            None if self.has_heard_all(now) => Selected::Began,
+            None => Selected::Kept,
+            Some(line) => {
+                let by = best.drift.utc() - line.utc();
+                let own = Interval::around(line.utc(), bound(line.sigma()));
+                match hull.is_some_and(|hull| !hull.meets(&own)) {
+                    true if !self.believed => Selected::Began,
+                    true if by.abs() <= self.panic => Selected::Restarted(by),
+                    _ => Selected::Kept,
+                }
+            }
+        };
+        if outcome != Selected::Kept {
+            self.line = Some(best.drift);
+        }
+        self.disagreement = match &self.line {
+            Some(line) => disagreement(&used, line.at(self.flywheel.at(now), 0.0).utc()),
+            None => 0.0,
+        };
+        outcome
+    }
+
+    /// The servers that have said the same twice, and lately.
+    fn voices(&self, now: Timestamp<Raw>) -> Vec<Voice> {
+        let (at, wander) = (self.flywheel.at(now), self.flywheel.wander());
+        let voice = |(index, server): (usize, &ServerLine)| {
+            let heard = server.last().is_some_and(|last| now - last <= VOICE);
+            let agrees = server.agreeing().is_some_and(|(exchanges, _)| exchanges >= 2);
+            let drift = server.at(at, wander).filter(|_| heard && agrees)?;
+            Some(Voice { index, drift, unknown: server.unknown() })
+        };
+        self.servers.iter().enumerate().filter_map(voice).collect()
+    }
+
+    /// Who is used, and where those agree that UTC is (`None`: only as far as each agrees with the line).
+    fn give_roles(&mut self, voices: &[Voice], line: Option<&Drift>) -> (Vec<Voice>, Option<Interval>) {
+        self.roles.fill(Role::Silent);
+        let full: Vec<Interval> = voices.iter().map(Voice::full).collect();
+        let Some(hull) = agreed(&full) else {
+            let used = line.map_or_else(Vec::new, |line| loyal(voices, line));
+            self.assign(voices, Role::Undecided);
+            self.assign(&used, Role::Used);
+            return (used, None);
+        };
+        let survivors: Vec<Voice> =
+            voices.iter().copied().filter(|voice| voice.full().meets(&hull)).collect();
+        self.assign(voices, Role::Outvoted);
+        self.assign(&survivors, Role::Spare);
+        // Unequal paths do not agree to the µs by chance: whom a majority agrees with so closely is right.
+        let tight: Vec<Interval> = survivors.iter().map(Voice::tight).collect();
+        let (used, hull) = match agreed(&tight) {
+            Some(inner) => {
+                (survivors.into_iter().filter(|voice| voice.tight().meets(&inner)).collect(), inner)
+            }
+            None => (survivors, hull),
+        };
+        self.assign(&used, Role::Used);
+        (used, Some(hull))
+    }
+
+    fn assign(&mut self, voices: &[Voice], role: Role) {
+        for voice in voices {
+            if let Some(it) = self.roles.get_mut(voice.index) {
+                *it = role;
+            }
+        }
+    }
+}
+
+/// Without a majority: those that agree with what the line has been until now, unless they contradict each
+/// other even so.
+fn loyal(voices: &[Voice], line: &Drift) -> Vec<Voice> {
+    let past = Interval::around(line.utc(), bound(line.sigma()));
+    let loyal: Vec<Voice> = voices.iter().copied().filter(|voice| voice.full().meets(&past)).collect();
+    let full: Vec<Interval> = loyal.iter().map(Voice::full).collect();
+    if agreed(&full).is_some() { loyal } else { Vec::new() }
+}
+
+/// How far the used servers are off the line beyond what their exchanges explain, root mean square, in ns.
+fn disagreement(used: &[Voice], line: Timestamp<Utc>) -> f64 {
+    let beyond = used.iter().map(|voice| {
+        let off = (voice.drift.utc() - line).as_ns_f64().abs();
+        (off - BOUND_SIGMAS * voice.drift.sigma()).max(0.0)
+    });
+    let (sum, count) = beyond.fold((0.0, 0.0), |(sum, count), it| (sum + it * it, count + 1.0));
+    f64::sqrt(sum / f64::max(count, 1.0))
+}
+
+fn bound(sigma: f64) -> Span {
+    Span::from_ns_f64(BOUND_SIGMAS * sigma)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ntp::ServerIndex;
-
-    const UTC_0: i64 = 1_700_000_000_000_000_000;
-
-    fn exchange(raw_s: f64, error_us: i64, delay_us: i64) -> Exchange {
-        let ns = Span::from_secs_f64(raw_s).as_ns();
-        Exchange {
-            server: ServerIndex(0),
-            raw: Timestamp::from_ns(ns),
-            utc: Timestamp::from_ns(UTC_0 + ns + error_us * 1_000),
-            delay: Span::from_us(delay_us),
-            root_distance: Span::ZERO,
-            leap: crate::ntp::wire::Leap::None,
-            stratum: 2,
-        }
-    }
-
-    fn error_ns(estimator: &UtcEstimator, raw_s: f64) -> i64 {
-        let raw = Timestamp::from_ns(Span::from_secs_f64(raw_s).as_ns());
-        (estimator.at(raw).unwrap().utc - Timestamp::from_ns(UTC_0 + raw.as_ns())).as_ns()
-    }
-
-    #[test]
-    fn an_exchange_that_was_held_up_weighs_little() {
-        let mut estimator = UtcEstimator::new(Span::from_secs(10));
-        for k in 0..8 {
-            estimator.observe(&exchange(f64::from(k), 0, 10_000), None);
-        }
-        estimator.observe(&exchange(8.0, 2_000, 14_000), None);
-        assert!(error_ns(&estimator, 8.0).abs() < 30_000, "{}", error_ns(&estimator, 8.0));
-    }
-
-    #[test]
-    fn a_lone_liar_is_refused_and_a_persistent_one_believed() {
-        let mut estimator = UtcEstimator::new(Span::from_secs(10));
-        for k in 0..8 {
-            assert_eq!(
-                estimator.observe(&exchange(f64::from(k) * 16.0, 0, 10_000), None),
-                UtcVerdict::Accepted
-            );
-        }
-        let lie = estimator.observe(&exchange(130.0, 1_000_000, 10_000), None);
-        assert!(matches!(lie, UtcVerdict::Refused(_)), "{lie:?}");
-        assert!(error_ns(&estimator, 130.0).abs() < 100_000);
-        let mut verdicts = (0..8)
-            .map(|k| estimator.observe(&exchange(146.0 + f64::from(k) * 16.0, 1_000_000, 10_000), None));
-        assert!(verdicts.any(|verdict| matches!(verdict, UtcVerdict::Restarted(_))));
-        assert!((error_ns(&estimator, 300.0) - 1_000_000_000).abs() < 1_000_000);
-    }
-
-    #[test]
-    fn an_error_beyond_the_panic_threshold_is_never_believed() {
-        let mut estimator = UtcEstimator::new(Span::from_secs(10));
-        estimator.observe(&exchange(0.0, 0, 10_000), None);
-        for k in 1..50 {
-            let verdict = estimator.observe(&exchange(f64::from(k), 60_000_000, 10_000), None);
-            assert!(matches!(verdict, UtcVerdict::Panic(_)));
-        }
-        assert!(error_ns(&estimator, 50.0).abs() < 100_000_000);
-    }
-
-    #[test]
-    fn utc_goes_on_when_a_leader_appears_and_when_its_timescale_changes() {
-        let mut estimator = UtcEstimator::new(Span::from_secs(10));
-        for k in 0..8 {
-            estimator.observe(&exchange(f64::from(k), 0, 10_000), None);
-        }
-        let before = error_ns(&estimator, 8.0);
-        for (timescale, epoch) in [(0, 5_000_000_000_000), (1, 77)] {
-            let now = Timestamp::from_ns(8_000_000_000);
-            let line = Line::exact(Timestamp::from_ns(epoch), now, Rate::from_ppm(10.0));
-            estimator.follow(now, Some((TimescaleId(timescale), line)));
-            assert!((error_ns(&estimator, 8.0) - before).abs() < 10);
-        }
-        assert!(estimator.at(Timestamp::from_ns(8_000_000_000)).unwrap().on_leader);
-    }
-}
+mod tests;

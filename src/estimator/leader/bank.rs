@@ -5,17 +5,17 @@
 //! the last ten minutes. At the very start it is the noise that is unknown: then they differ in that.
 
 use super::super::filter::{Filter, Noise, Posterior, Wander};
+use super::{BOUND_SIGMAS, RATE_PRIOR};
 
 /// The assumptions: from a computer that shares the leader's crystal to a wild one, in ns/s per √s; and rates
 /// that drift with the temperature, in ns/s² per √s.
-const WANDERS: [Wander; 10] = [
+pub(super) const WANDERS: [Wander; 9] = [
     Wander { rate: 0.1, drift: 0.0 },
     Wander { rate: 0.3, drift: 0.0 },
     Wander { rate: 1.0, drift: 0.0 },
     Wander { rate: 3.0, drift: 0.0 },
     Wander { rate: 10.0, drift: 0.0 },
     Wander { rate: 30.0, drift: 0.0 },
-    Wander { rate: 100.0, drift: 0.0 },
     Wander { rate: 1.0, drift: 0.1 },
     Wander { rate: 3.0, drift: 0.1 },
     Wander { rate: 3.0, drift: 0.4 },
@@ -35,22 +35,35 @@ const ORDINARY_WIDTH: f64 = 20e3;
 const START_LENGTH: f64 = 8.0;
 
 /// How long a good or bad prediction is remembered (s).
-const MEMORY: f64 = 600.0;
+pub(super) const MEMORY: f64 = 600.0;
 
 /// Who lags by more log odds than this is hopeless, and starts again from the best one with some of the lag.
 const HOPELESS: f64 = 30.0;
 const SECOND_CHANCE: f64 = 15.0;
 
-/// Log odds against an assumption for every factor of ten by which its wander differs from the ordinary one, and
-/// against a drift or another shape of the noise, before anything was predicted: a few calm minutes do not prove
-/// a calm oscillator.
-const DOUBT_PER_DECADE: f64 = 6.0;
-const DOUBT: f64 = 4.0;
+/// Log odds against an assumption before anything was predicted, which every forgotten prediction gives back: a few
+/// calm minutes do not prove a calm oscillator. Ten times calmer or wilder than the ordinary one, …
+const DOUBT_CALM: f64 = 2.5;
+const DOUBT_WILD: f64 = 2.0;
+/// … a drift of the rate, and what a ten times faster one adds, …
+const DOUBT_DRIFT: f64 = 3.0;
+const DOUBT_FAST_DRIFT: f64 = 5.0;
+const SLOW_DRIFT: f64 = 0.1;
+/// … and another shape of the noise than the learned one.
+const DOUBT_SHAPE: f64 = 6.0;
 
-fn doubt(wander: Wander) -> f64 {
-    let drift = if wander.drift > 0.0 { DOUBT } else { 0.0 };
-    drift + DOUBT_PER_DECADE * (wander.rate / ORDINARY.rate).log10().abs()
+/// Log odds against a wander before anything was predicted.
+pub(super) fn doubt(wander: Wander) -> f64 {
+    let drift = match wander.drift {
+        0.0 => 0.0,
+        drift => DOUBT_DRIFT + DOUBT_FAST_DRIFT * (drift / SLOW_DRIFT).log10(),
+    };
+    let decades = (wander.rate / ORDINARY.rate).log10();
+    drift + decades * decades * if decades > 0.0 { DOUBT_WILD } else { DOUBT_CALM }
 }
+
+/// Log odds for what an earlier run of the program believed.
+const RESUMED: f64 = 4.0;
 
 /// Scores are noted this often (s): the note before the last is older than any challenger that can win.
 const NOTE_EVERY: f64 = 10.0;
@@ -59,7 +72,9 @@ const NOTE_EVERY: f64 = 10.0;
 struct Member {
     shape: Shape,
     filter: Filter,
-    /// Remembered log likelihood.
+    /// Log odds against it before anything was predicted.
+    doubt: f64,
+    /// These and the remembered log likelihood; 0 is the best member's.
     score: f64,
 }
 
@@ -69,28 +84,39 @@ struct Member {
 enum Shape {
     AsLearned,
     OneSided,
+    Blurred,
     Symmetric,
 }
+
+/// A shape that is tried counts like so many samples: 16 s at 4 Hz.
+const SHAPE_WEIGHT: f64 = 64.0;
 
 impl Shape {
     fn of(self, learned: Noise) -> Noise {
         match self {
             Self::AsLearned => learned,
             Self::OneSided => Noise::one_sided(learned.deviation()),
+            Self::Blurred => Noise::blurred(learned.deviation()),
             Self::Symmetric => Noise::symmetric(learned.deviation()),
         }
     }
 }
 
 impl Member {
-    fn new(shape: Shape, wander: Wander, from: &Filter, score: f64) -> Self {
-        let filter = Filter { noise: shape.of(from.noise), ..from.assuming(wander) };
-        Self { shape, filter, score }
+    fn new(shape: Shape, wander: Wander, from: &Filter) -> Self {
+        let mut filter = Filter { noise: shape.of(from.noise), ..from.assuming(wander) };
+        if shape != Shape::AsLearned {
+            // Another shape puts the edge elsewhere, and is not to be unlearned before that is found.
+            filter.noise.weight = SHAPE_WEIGHT;
+            filter.known.phase += from.noise.deviation().powi(2);
+        }
+        let doubt = doubt(wander) + if shape == Shape::AsLearned { 0.0 } else { DOUBT_SHAPE };
+        Self { shape, filter, doubt, score: -doubt }
     }
 }
 
 /// Filters that differ in one assumption; see the module's text.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Bank {
     members: Vec<Member>,
     best: Filter,
@@ -104,13 +130,15 @@ impl Bank {
     /// Begins at phase 0 and time 0. A noise that is known already is not put in question.
     pub(super) fn start(rate: f64, rate_sigma: f64, noise: Option<Noise>) -> Self {
         let begin = |noise| Filter::start(0.0, 0.0, rate, rate_sigma, ORDINARY, noise);
-        let guesses =
-            START_WIDTHS.into_iter().flat_map(|width| [Noise::one_sided(width), Noise::symmetric(width)]);
+        let guesses = START_WIDTHS
+            .into_iter()
+            .flat_map(|width| [Noise::one_sided(width), Noise::blurred(width), Noise::symmetric(width)]);
         let noises = match noise {
             Some(noise) => vec![noise],
             None => guesses.collect(),
         };
-        let member = |noise: &Noise| Member { shape: Shape::AsLearned, filter: begin(*noise), score: 0.0 };
+        let member =
+            |noise: &Noise| Member { shape: Shape::AsLearned, filter: begin(*noise), doubt: 0.0, score: 0.0 };
         let best = begin(noise.unwrap_or(Noise::one_sided(ORDINARY_WIDTH)));
         Self {
             members: noises.iter().map(member).collect(),
@@ -119,6 +147,33 @@ impl Bank {
             noted: [Vec::new(), Vec::new()],
             noted_at: 0.0,
         }
+    }
+
+    /// The same with a guess of the rate from before a boot, beside those of any start: the file may be another
+    /// computer's, and whichever predicts better is believed.
+    pub(super) fn expect(rate: f64, rate_sigma: f64, noise: Noise) -> Self {
+        let mut bank = Self::start(0.0, RATE_PRIOR, None);
+        let filter = Filter::start(0.0, 0.0, rate, rate_sigma, ORDINARY, noise);
+        bank.members.push(Member { shape: Shape::AsLearned, filter, doubt: 0.0, score: 0.0 });
+        bank.best = filter;
+        bank
+    }
+
+    /// Goes on from what an earlier run believed.
+    pub(super) fn resume(believed: &Filter) -> Self {
+        let member = Member::new(Shape::AsLearned, believed.wander, believed);
+        let mut bank = Self {
+            members: vec![member],
+            best: *believed,
+            starting: false,
+            noted: [Vec::new(), Vec::new()],
+            noted_at: 0.0,
+        };
+        bank.compete();
+        let same = |it: &&mut Member| it.shape == Shape::AsLearned && it.filter.wander == believed.wander;
+        bank.members.iter_mut().find(same).into_iter().for_each(|member| member.score = RESUMED);
+        bank.rank();
+        bank
     }
 
     /// Begins anew from a belief: something has changed, the oscillators have not. What the change did to the
@@ -134,13 +189,34 @@ impl Bank {
         self.rank();
     }
 
+    /// From now on this part of a sample is news.
+    pub(super) fn set_news(&mut self, news: f64) {
+        self.best.noise.news = news;
+        self.members.iter_mut().for_each(|member| member.filter.noise.news = news);
+    }
+
+    /// Whether the members agree about the noise.
+    pub(super) fn knows_noise(&self) -> bool {
+        !self.starting || self.members.len() == 1
+    }
+
+    /// Replaces the line of all members, who keep their assumptions and their scores.
+    pub(super) fn refit(&mut self, filter: &Filter) {
+        for member in &mut self.members {
+            let Filter { wander, noise, .. } = member.filter;
+            member.filter = Filter { noise, ..filter.assuming(wander) };
+        }
+        self.rank();
+    }
+
     /// Notes the scores now and then; they are kept in the members' order.
     fn note(&mut self, time: f64) {
         if time - self.noted_at >= NOTE_EVERY {
             self.noted_at = time;
             let [newer, older] = &mut self.noted;
             std::mem::swap(newer, older);
-            *newer = self.members.iter().map(|member| member.score).collect();
+            newer.clear();
+            newer.extend(self.members.iter().map(|member| member.score));
         }
     }
 
@@ -150,7 +226,7 @@ impl Bank {
         let forget = (-(time - self.best.time).max(0.0) / MEMORY).exp();
         for member in &mut self.members {
             let posterior = member.filter.observe(time, phase);
-            member.score = member.score * forget + posterior.log_likelihood;
+            member.score = (member.score + member.doubt) * forget - member.doubt + posterior.log_likelihood;
         }
         self.rank();
         self.note(time);
@@ -164,9 +240,9 @@ impl Bank {
     /// From now on it is the assumptions about the oscillators that compete, and the noise's shape.
     fn compete(&mut self) {
         let best = self.best;
-        let wanders = WANDERS.map(|wander| Member::new(Shape::AsLearned, wander, &best, -doubt(wander)));
-        let shapes =
-            [Shape::OneSided, Shape::Symmetric].map(|shape| Member::new(shape, ORDINARY, &best, -DOUBT));
+        let wanders = WANDERS.map(|wander| Member::new(Shape::AsLearned, wander, &best));
+        let shapes = [Shape::OneSided, Shape::Blurred, Shape::Symmetric]
+            .map(|shape| Member::new(shape, ORDINARY, &best));
         self.members = wanders.into_iter().chain(shapes).collect();
         // The old ones belonged to other members.
         let scores: Vec<f64> = self.members.iter().map(|member| member.score).collect();
@@ -183,7 +259,10 @@ impl Bank {
             // Scores are relative: the best one's is zero.
             member.score -= best.score;
             if member.score < -HOPELESS && !self.starting {
-                *member = Member::new(member.shape, member.filter.wander, &best.filter, -SECOND_CHANCE);
+                *member = Member {
+                    score: -SECOND_CHANCE,
+                    ..Member::new(member.shape, member.filter.wander, &best.filter)
+                };
             }
         }
     }
@@ -193,29 +272,111 @@ impl Bank {
         &self.best
     }
 
-    /// All beliefs together at `time`, each by its odds; the spread between them counts as uncertainty.
-    pub(super) fn mixed(&self, time: f64) -> Filter {
-        let mut mixed = extrapolated(&self.best, time);
-        let beliefs =
-            || self.members.iter().map(|member| (member.score.exp(), extrapolated(&member.filter, time)));
-        let total: f64 = beliefs().map(|(odds, _)| odds).sum();
-        if total <= 0.0 {
-            return mixed;
+    /// How likely it is that the oscillators wander more than ordinary ones do.
+    pub(super) fn agile(&self) -> f64 {
+        let (mut all, mut agile) = (0.0, 0.0);
+        for member in &self.members {
+            let (odds, wander) = (member.score.exp(), member.filter.wander);
+            all += odds;
+            agile += if wander.rate > ORDINARY.rate || wander.drift > 0.0 { odds } else { 0.0 };
         }
-        let mean = |of: fn(&Filter) -> f64| beliefs().map(|(odds, it)| odds * of(&it)).sum::<f64>() / total;
-        let (phase, rate) = (mean(|it| it.phase), mean(|it| it.rate));
-        let around =
-            |of: &dyn Fn(&Filter) -> f64| beliefs().map(|(odds, it)| odds * of(&it)).sum::<f64>() / total;
-        mixed.known.phase = around(&|it| it.known.phase + (it.phase - phase).powi(2));
-        mixed.known.rate = around(&|it| it.known.rate + (it.rate - rate).powi(2));
-        (mixed.phase, mixed.rate) = (phase, rate);
+        agile / all
+    }
+
+    /// All beliefs together at `time`, each by its odds.
+    pub(super) fn mixed(&self, time: f64) -> Filter {
+        let mut mixed = mixture(&self.best, time, self.members.iter().map(|it| (it.score, &it.filter)));
+        mixed.known.phase += (LAW_DOUBT * mixed.noise.deviation()).powi(2);
         mixed
     }
 }
+
+/// Beliefs together at `time`, each with its log odds against the `best` one. The variances are such that
+/// [`BOUND_SIGMAS`] deviations hold 99.9 % of the mixture: an unlikely belief far from the others widens them.
+pub(super) fn mixture<'a>(
+    best: &Filter,
+    time: f64,
+    beliefs: impl Iterator<Item = (f64, &'a Filter)> + Clone,
+) -> Filter {
+    let beliefs = beliefs.map(|(score, it)| (score.exp(), extrapolated(it, time)));
+    let mut mixed = extrapolated(best, time);
+    let (mut total, mut phase, mut rate) = (0.0, 0.0, 0.0);
+    for (odds, it) in beliefs.clone() {
+        total += odds;
+        phase += odds * (it.phase - mixed.phase);
+        rate += odds * (it.rate - mixed.rate);
+    }
+    mixed.phase += phase / total;
+    mixed.rate += rate / total;
+    let (mut phase, mut rate) = (0.0, 0.0);
+    for (odds, it) in beliefs {
+        phase = reach(odds / total, it.phase - mixed.phase, it.known.phase).max(phase);
+        rate = reach(odds / total, it.rate - mixed.rate, it.known.rate).max(rate);
+    }
+    mixed.known.phase = phase * phase;
+    mixed.known.rate = rate * rate;
+    mixed
+}
+/// How far a belief of this `weight` reaches from the middle of the mixture, in deviations of a normal distribution
+/// of its own: beyond [`BOUND_SIGMAS`] of them lies less than 0.1 % of the mixture. 0 for a belief that is itself
+/// less likely than that.
+fn reach(weight: f64, distance: f64, variance: f64) -> f64 {
+    // The quantile of a part of the distribution goes nearly with the root of its log odds, from all to none of it.
+    let part = 1.0 - weight.ln() / BEYOND.ln();
+    if part > 0.0 { distance.abs() / BOUND_SIGMAS + (variance * part).sqrt() } else { 0.0 }
+}
+
+/// No delay follows the assumed law exactly. Where its edge really is, is in doubt by this part of its width.
+const LAW_DOUBT: f64 = 0.005;
+
+/// What lies beyond [`BOUND_SIGMAS`] of a normal distribution.
+const BEYOND: f64 = 0.000_7;
 
 /// A belief at `time`; a little backwards too, where a sample was stamped after it was asked for.
 fn extrapolated(filter: &Filter, time: f64) -> Filter {
     let mut at = filter.predicted(time);
     at.phase += at.rate * (time - at.time);
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_belief_alone_reaches_as_far_as_it_is_uncertain_and_an_unlikely_one_less() {
+        assert!((reach(1.0, 0.0, 100.0) - 10.0).abs() < 1e-9);
+        assert_eq!(reach(BEYOND / 2.0, 1e6, 1e6), 0.0);
+        // At 1 % of the mixture it is the 93 % quantile that counts: 1.81 deviations of 3.29.
+        let part = reach(0.01, 0.0, 100.0) / 10.0;
+        assert!((0.5..0.65).contains(&part), "{part}");
+        assert!((reach(1.0, -32.9, 0.0) - 10.0).abs() < 1e-9, "a distance counts on either side");
+    }
+
+    #[test]
+    fn a_likely_belief_elsewhere_is_inside_the_bound_of_the_mixture() {
+        let mut bank = Bank::start(0.0, 1e3, Some(Noise::one_sided(20e3)));
+        bank.compete();
+        bank.members.truncate(2);
+        for (member, rate) in bank.members.iter_mut().zip([0.0, 500.0]) {
+            (member.filter.rate, member.filter.known.rate, member.score) = (rate, 1.0, 0.0);
+        }
+        bank.rank();
+        let mixed = bank.mixed(0.0);
+        assert!((mixed.rate - 250.0).abs() < 1e-6);
+        assert!(BOUND_SIGMAS * mixed.known.rate.sqrt() >= 250.0, "{mixed:?}");
+    }
+
+    #[test]
+    fn doubts_come_back_as_predictions_are_forgotten() {
+        let mut bank = Bank::start(0.0, 1e3, Some(Noise::one_sided(20e3)));
+        bank.compete();
+        let wild = bank.members.iter().position(|it| it.filter.wander.rate == 30.0).unwrap();
+        bank.members[wild].score = 0.0;
+        bank.members[3].score = 0.0;
+        // An hour of silence, and a sample that surprises nobody.
+        bank.observe(3_600.0, bank.best.predicted(3_600.0).phase);
+        let ordinary = bank.members[3].score;
+        assert!(bank.members[wild].score < ordinary - 1.0, "{} {ordinary}", bank.members[wild].score);
+    }
 }

@@ -47,7 +47,8 @@ impl World {
         self.phase += self.rate() * 0.25;
         let leader = (self.t * 1e9) as i64;
         let raw = leader + self.phase as i64 + delay(&mut self.draw) as i64;
-        sample(raw, leader)
+        // From 1 on, as long as it fits.
+        SyncSample { sequence: (self.t * 4.0) as u16, ..sample(raw, leader) }
     }
 
     /// Raw against leader, ppb.
@@ -132,8 +133,8 @@ fn noticed(change: impl Fn(&mut World), expected: Change) -> f64 {
 
 #[test]
 fn a_leader_that_turns_is_noticed_within_the_allowance() {
-    let faster = noticed(|world| world.leader_ppm = 25.0, Change::Rate);
-    let slower = noticed(|world| world.leader_ppm = -25.0, Change::Rate);
+    let faster = noticed(|world| world.leader_ppm = 25.0, Change::Line);
+    let slower = noticed(|world| world.leader_ppm = -25.0, Change::Line);
     assert!(faster <= 3.0, "{faster} s");
     assert!(slower <= 5.0, "{slower} s");
 }
@@ -175,4 +176,112 @@ fn lone_forgeries_far_off_the_line_change_nothing() {
     assert_eq!(estimator.timescale(), TimescaleId::default());
     let rate = estimator.line(world.raw()).unwrap().rate.ppb();
     assert!((rate + world.rate()).abs() < 100.0, "{rate}");
+}
+
+/// An estimator that has seen five minutes of a world.
+fn settled(world: &mut World) -> LeaderEstimator {
+    let mut estimator = LeaderEstimator::new();
+    for _ in 0..1_200 {
+        estimator.observe(&world.sync(|draw| draw.exponential(20e3)));
+    }
+    estimator
+}
+
+#[test]
+fn an_earlier_runs_line_is_continued_and_its_bounds_hold() {
+    let mut world = World::new(3);
+    let before = settled(&mut world);
+    let prior = before.prior(world.raw()).unwrap();
+    // Half a minute in which nobody listens.
+    for _ in 0..120 {
+        world.sync(|draw| draw.exponential(20e3));
+    }
+    let mut after = LeaderEstimator::new();
+    after.resume(&prior, &[]);
+    assert!(after.last_sample().is_none() && after.prior(world.raw()).is_none());
+    let verdict = after.observe(&world.sync(|draw| draw.exponential(20e3)));
+    assert_eq!(verdict, Verdict::Accepted);
+    assert_eq!(after.timescale(), before.timescale());
+    let line = after.line(world.raw()).unwrap();
+    assert!((line.rate.ppb() + world.rate()).abs() < 3.29 * line.rate_sigma.ppb(), "{line:?}");
+    assert!(line.rate_sigma.ppb() < 100.0 && line.sigma < Span::from_us(5), "{line:?}");
+}
+
+#[test]
+fn an_earlier_runs_line_that_does_not_fit_is_given_up() {
+    let mut world = World::new(4);
+    let mut prior = settled(&mut world).prior(world.raw()).unwrap();
+    prior.line.a = prior.line.a + Span::from_secs(77);
+    let mut after = LeaderEstimator::new();
+    after.resume(&prior, &[]);
+    let verdicts: Vec<_> =
+        (0..3).map(|_| after.observe(&world.sync(|draw| draw.exponential(20e3)))).collect();
+    assert_eq!(verdicts, [Verdict::Outlier, Verdict::Outlier, Verdict::NewTimescale]);
+    assert_ne!(after.timescale(), TimescaleId::default());
+    let line = after.line(world.raw()).unwrap();
+    assert!(line.rate_sigma.ppm() > 50.0, "its rate says nothing either: {line:?}");
+}
+
+#[test]
+fn a_rate_from_before_a_boot_is_one_guess_among_others() {
+    for (guess_ppm, until) in [(-23.0, 80), (-23.0 + 5.0, 100), (150.0, 120)] {
+        let mut world = World::new(5);
+        let mut prior = settled(&mut World::new(6)).prior(Timestamp::from_ns(0)).unwrap();
+        prior.line.rate = Rate::from_ppm(guess_ppm);
+        let mut estimator = LeaderEstimator::new();
+        estimator.expect(&prior, Rate::from_ppm(3.0));
+        for _ in 0..until {
+            estimator.observe(&world.sync(|draw| draw.exponential(20e3)));
+        }
+        let line = estimator.line(world.raw()).unwrap();
+        let error = (line.rate.ppb() + world.rate()).abs();
+        assert!(error < 3.29 * line.rate_sigma.ppb() && error < 500.0, "{guess_ppm}: {error} {line:?}");
+        assert_eq!(estimator.timescale(), TimescaleId::default(), "{guess_ppm}");
+    }
+}
+
+#[test]
+fn a_pause_keeps_the_timescale_and_a_leap_of_the_leader_does_not() {
+    for (syncs_too, expected) in [(true, true), (false, false)] {
+        let mut world = World::new(7);
+        let mut estimator = settled(&mut world);
+        let timescale = estimator.timescale();
+        let mut verdict = Verdict::Accepted;
+        for _ in 0..3 {
+            let mut sample = world.sync(|draw| draw.exponential(20e3));
+            sample.sent = sample.sent + Span::from_secs(600);
+            sample.sequence = sample.sequence.wrapping_add(if syncs_too { 2_400 } else { 0 });
+            verdict = estimator.observe(&sample);
+        }
+        assert_eq!(matches!(verdict, Verdict::Paused(_)), expected, "{verdict:?}");
+        assert_eq!(estimator.timescale() == timescale, expected);
+        if let Verdict::Paused(length) = verdict {
+            assert!((length - Span::from_secs(600)).abs() < Span::from_ms(1), "{length}");
+        }
+    }
+}
+
+#[test]
+fn a_leader_that_comes_back_is_followed_with_the_rate_it_had() {
+    const OTHER: LeaderId =
+        LeaderId::V1 { technology: 1, uuid: [9; 6], port: 1, subdomain: DEFAULT_SUBDOMAIN };
+    let mut world = World::new(8);
+    let mut estimator = settled(&mut world);
+    let elsewhere = |world: &mut World, estimator: &mut LeaderEstimator, leader, ppm: f64, count| {
+        let epoch = if leader == OTHER { 1_000_000 } else { 0 };
+        world.leader_ppm = ppm;
+        for _ in 0..count {
+            let mut sample = world.sync(|draw| draw.exponential(20e3));
+            sample.sent = sample.sent + Span::from_secs(epoch);
+            sample.leader = leader;
+            estimator.observe(&sample);
+        }
+        estimator.line(world.raw()).unwrap()
+    };
+    let line = elsewhere(&mut world, &mut estimator, OTHER, 20.0, 4);
+    assert!(line.rate_sigma.ppm() > 5.0, "a stranger's rate is unknown: {line:?}");
+    elsewhere(&mut world, &mut estimator, OTHER, 20.0, 1_200);
+    let line = elsewhere(&mut world, &mut estimator, LEADER, 0.0, 4);
+    assert!(line.rate_sigma.ppm() < 0.3, "{line:?}");
+    assert!((line.rate.ppb() + world.rate()).abs() < 3.29 * line.rate_sigma.ppb(), "{line:?}");
 }
