@@ -5,6 +5,7 @@
 //! a few seconds follows directly. Nothing can ring, because no correction of ours appears in
 //! what is measured.
 
+mod resume;
 mod utc_policy;
 
 use crate::config::Config;
@@ -12,6 +13,8 @@ use crate::estimator::leader::BOUND_SIGMAS;
 use crate::estimator::utc::UtcEstimate;
 use crate::snapshot::State;
 use crate::time::{Leader, Line, Rate, Raw, Span, System, TimescaleId, Timestamp};
+pub use resume::Absence;
+pub use utc_policy::Outlook;
 use utc_policy::UtcPolicy;
 
 /// Locked is entered at these bounds and left at the wider ones (R4): half a ppm is 0.5 ms in 17 minutes, and
@@ -20,6 +23,11 @@ const ENTER_RATE: Rate = Rate::from_ppm(0.5);
 const ENTER_PHASE: Span = Span::from_us(50);
 const LEAVE_RATE: Rate = Rate::from_ppm(1.0);
 const LEAVE_PHASE: Span = Span::from_us(100);
+
+/// Where the jitter alone is wider, so are the limits that end a lock: half the jitter, and what that is over 100 s.
+/// On a path with 400 µs of it the bounds swing by as much without anything being wrong.
+const WIDE_PART: i64 = 2;
+const WIDE_SECONDS: f64 = 100.0;
 
 /// A lock begins only with a clock that has run this close to its target's rate for this long: what is shown as
 /// Locked was so over the last second too.
@@ -31,11 +39,14 @@ const AGE_INTERVALS: i64 = 10;
 const AGE_MIN: Span = Span::from_ms(2_500);
 const AGE_MAX: Span = Span::from_ms(4_500);
 
-/// The phase is pulled in by at most this while Locked: half of what would end the lock, so that a path that
-/// grew by 36 µs (audio starting on the link) is followed in 90 s without a kick …
-const PULL_LOCKED: Rate = Rate::from_ppm(0.4);
-/// … and by at most this otherwise: 100 µs in 5 s.
-const PULL_UNLOCKED: Rate = Rate::from_ppm(20.0);
+/// The phase is pulled in by at most this while nothing but the path has changed: a path that grew by 36 µs (audio
+/// starting on the link) is followed in two minutes, at a fifth of what would end a lock …
+const PULL_GENTLE: Rate = Rate::from_ppm(0.22);
+/// … and by at most this after a disturbance: 100 µs in 5 s.
+const PULL_FAST: Rate = Rate::from_ppm(20.0);
+
+/// No path on which a lock makes sense is longer: what is further off is no path that changed.
+const PATH_MOST: Span = Span::from_us(250);
 
 /// The leader's rate is applied as soon as it is known better than the rate of an unknown computer.
 const USABLE_RATE_SIGMA: Rate = Rate::from_ppm(5.0);
@@ -53,9 +64,8 @@ const TICK_UNLOCKED: Span = Span::from_ms(250);
 /// Time constants in which an offset falls to 1/e, in s: while nothing is wrong between these …
 const TAU_MIN: f64 = 4.0;
 const TAU_MAX: f64 = 60.0;
-/// … and after a disturbance this one for what is beyond doubt, and this one for the rest.
-const TAU_FAST: f64 = 2.0;
-const TAU_DOUBT: f64 = 20.0;
+/// … and after a disturbance this one for what is beyond doubt.
+const TAU_FAST: f64 = 1.0;
 
 /// What the system clock shall be.
 #[derive(Debug, Clone, Copy)]
@@ -77,13 +87,34 @@ pub struct LeaderNow {
     pub last_sample: Timestamp<Raw>,
     /// Mean distance of its samples.
     pub interval: Span,
+    /// Standard deviation of its samples around the line.
+    pub jitter: Span,
 }
 
 impl LeaderNow {
+    /// The bounds at which a lock ends (R4).
+    pub fn limits(&self) -> LockLimits {
+        let phase = self.jitter.part(WIDE_PART);
+        let rate = Rate::from_ratio(phase.as_secs_f64() / WIDE_SECONDS);
+        LockLimits {
+            phase: phase.max(LEAVE_PHASE),
+            rate: if rate.ratio() > LEAVE_RATE.ratio() { rate } else { LEAVE_RATE },
+        }
+    }
+
     /// Whether its last sample is fresh enough at `now`.
     pub fn is_heard(&self, now: Timestamp<Raw>) -> bool {
         now - self.last_sample <= age_limit(self.interval)
     }
+}
+
+/// How wide the bounds may be in a lock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LockLimits {
+    /// Of the phase.
+    pub phase: Span,
+    /// Of the rate.
+    pub rate: Rate,
 }
 
 /// Everything a decision rests on.
@@ -93,10 +124,14 @@ pub struct View {
     pub now: Timestamp<Raw>,
     /// The system clock against the raw timeline.
     pub system: Line<System, Raw>,
+    /// By how much the clock runs faster at this moment than it does in the mean: see [`crate::clock::rate::Dither`].
+    pub excess: Rate,
     /// The leader, if one was ever heard.
     pub leader: Option<LeaderNow>,
     /// UTC, once it can be trusted for the first fix.
     pub utc: Option<UtcEstimate>,
+    /// Local time minus UTC; only looked at where slews have a window.
+    pub local: Span,
     /// Somebody else keeps steering the clock.
     pub conflict: bool,
     /// The clock does what it is told.
@@ -143,6 +178,13 @@ pub struct Discipline {
     true_since: Option<Timestamp<Raw>>,
     /// Something has pushed the clock off its target since the last lock: it may be pulled in fast.
     disturbed: bool,
+    /// The target was taken over, and the clock not yet compared with it.
+    absence: Option<Absence>,
+    /// Until then the date comes before the lock.
+    undated_until: Option<Timestamp<Raw>>,
+    /// The step that was decided on last brings the clock onto its target, which stays where it is.
+    onto_target: bool,
+    step_threshold: Span,
 }
 
 impl Discipline {
@@ -159,7 +201,17 @@ impl Discipline {
             sure_rate: None,
             true_since: None,
             disturbed: true,
+            absence: None,
+            undated_until: None,
+            onto_target: false,
+            step_threshold: config.step_threshold,
         }
+    }
+
+    /// Other choices of the user, from now on: nothing that was decided is undone, and slews change gently as ever.
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.utc_policy.reconfigure(config);
+        self.step_threshold = config.step_threshold;
     }
 
     /// The state, since when, and why it is not Locked (empty when it is).
@@ -170,6 +222,11 @@ impl Discipline {
     /// What the system clock shall be, once it has locked.
     pub fn target(&self) -> Option<Target> {
         self.target
+    }
+
+    /// What is done about UTC, and what is to come; `None` as long as there is no target, or no UTC.
+    pub fn outlook(&self) -> Option<Outlook> {
+        self.target.and_then(|_| self.utc_policy.outlook())
     }
 
     /// What the system clock follows at this moment: the target, or where the phase is still free (before a lock,
@@ -185,16 +242,32 @@ impl Discipline {
     /// Decides; see [`Decision`].
     pub fn decide(&mut self, view: &View) -> Decision {
         if let Some(step) = self.first_fix(view) {
+            self.true_since = None;
             return Decision { step: Some(step), rate: None, again: view.now };
         }
         self.drop_stale_target(view);
+        if let Some(step) = self.settle(view) {
+            return Decision { step: Some(step), rate: None, again: view.now };
+        }
         self.update_state(view);
         self.slew_target(view);
         Decision { step: None, rate: self.rate(view), again: self.again(view) }
     }
 
+    /// The step decided on was made, `done` instead of `wanted`.
+    pub fn stepped(&mut self, wanted: Span, done: Span) {
+        if !std::mem::take(&mut self.onto_target) {
+            // The target was moved by what was wanted already.
+            self.adopt_foreign_step(done - wanted);
+        }
+    }
+
     /// The step decided on could not be made: the target stays, and a later decision may try again.
     pub fn step_failed(&mut self, by: Span) {
+        if std::mem::take(&mut self.onto_target) {
+            // What stands in the way of this step stands in the way of all: as at a start.
+            return self.forget();
+        }
         self.adopt_foreign_step(-by);
         self.utc_policy.step_failed();
     }
@@ -238,8 +311,8 @@ impl Discipline {
 
     /// Another timescale: the target is anchored anew at the next lock, so that the clock does not move.
     fn drop_stale_target(&mut self, view: &View) {
-        let current = view.leader.map(|leader| leader.timescale);
-        if self.target.is_some_and(|target| Some(target.timescale) != current) {
+        let Some(leader) = view.leader else { return };
+        if self.target.is_some_and(|target| target.timescale != leader.timescale) {
             self.target = None;
         }
     }
@@ -252,6 +325,8 @@ impl Discipline {
             self.anchor_target(view);
         }
         self.ever_locked |= state == State::Locked;
+        // In another's hands the clock can have gone anywhere.
+        self.disturbed |= state == State::Conflict;
         if state != self.state {
             self.entered = view.now;
             self.state = state;
@@ -271,23 +346,28 @@ impl Discipline {
         }
         let Some(leader) = view.leader else {
             let waited = view.now - self.started >= NO_LEADER_AFTER;
+            if self.target.is_some() {
+                let state = if waited { State::Lost } else { State::Acquiring };
+                return (state, "the leader was not heard yet after a restart or a sleep".into());
+            }
             let state = if waited { State::NoLeader } else { State::Starting };
             return (state, "no PTPv1 leader heard yet".into());
         };
         let rate_bound = Rate::from_ratio(BOUND_SIGMAS * leader.line.rate_sigma.ratio());
         let phase_bound = bound(leader.line.sigma);
         let age = view.now - leader.last_sample;
+        let leaving = leader.limits();
         if !leader.is_heard(view.now) {
-            let known = self.target.is_some() && rate_bound <= LEAVE_RATE && phase_bound <= LEAVE_PHASE;
+            let known = self.target.is_some() && rate_bound <= leaving.rate && phase_bound <= leaving.phase;
             let state = if known { State::Holdover } else { State::Lost };
             return (state, format!("the leader has been silent for {:.1} s", age.as_secs_f64()));
         }
         let locked = self.state == State::Locked;
         let (rate_limit, phase_limit) =
-            if locked { (LEAVE_RATE, LEAVE_PHASE) } else { (ENTER_RATE, ENTER_PHASE) };
+            if locked { (leaving.rate, leaving.phase) } else { (ENTER_RATE, ENTER_PHASE) };
         let offset = self.deviation(view).map_or(Span::ZERO, |deviation| deviation.offset.abs());
         let runs_true = if locked {
-            self.running(view, &leader).abs() + rate_bound <= LEAVE_RATE
+            self.running(view, &leader).abs() <= LEAVE_RATE
         } else {
             self.true_since.is_some_and(|since| view.now - since >= RAN_TRUE)
         };
@@ -298,6 +378,8 @@ impl Discipline {
                 rate_limit.ppm()
             );
             (State::Acquiring, reason)
+        } else if self.waits_for_date(view.now) {
+            (State::Acquiring, "the clock was moved while the program was down: waiting for NTP".into())
         } else if !runs_true {
             let running = self.running(view, &leader);
             (State::Acquiring, format!("the clock is being pulled in at {:+.1} ppm", running.ppm()))
@@ -312,12 +394,13 @@ impl Discipline {
         }
     }
 
-    /// How fast the system clock runs against what it shall: the rate commanded last, not the next one.
+    /// How fast the system clock runs against what it shall, in the mean: the rate commanded last, not the next one.
     fn running(&self, view: &View, leader: &LeaderNow) -> Rate {
-        match self.deviation(view) {
+        let now = match self.deviation(view) {
             Some(deviation) => deviation.rate,
             None => view.system.rate.then(leader.line.rate.inverse()),
-        }
+        };
+        now - view.excess
     }
 
     /// From here on the system clock shall go on as it stands, at the leader's rate.
@@ -330,7 +413,7 @@ impl Discipline {
     fn slew_target(&mut self, view: &View) {
         let (Some(target), Some(leader)) = (self.target.as_mut(), view.leader) else { return };
         let system = target.line.at(leader.line.at(view.now));
-        let slew = self.utc_policy.slew(view.now, system, view.utc.as_ref());
+        let slew = self.utc_policy.slew(view.now, system, view.utc.as_ref(), view.local);
         if slew != target.line.rate {
             target.line = Line { rate: slew, ..target.line.moved_to(leader.line.at(view.now)) };
         }
@@ -341,7 +424,9 @@ impl Discipline {
         let leader =
             view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA && !view.conflict)?;
         let rate = self.believable_rate(&leader.line);
-        let Some(deviation) = self.deviation(view) else { return Some(rate) };
+        // A clock that was not compared with its target yet may be far off it, and is not to be pulled but stepped.
+        let deviation = self.deviation(view).filter(|_| self.absence.is_none());
+        let Some(deviation) = deviation else { return Some(rate) };
         let slew = self.target.map_or(Rate::ZERO, |target| target.line.rate);
         Some(rate.then(slew).then(self.pull(deviation.offset, &leader.line)))
     }
@@ -356,8 +441,7 @@ impl Discipline {
         match self.sure_rate.filter(|sure| (line.rate - *sure).abs() < doubt) {
             Some(sure) => sure,
             None => {
-                self.sure_rate = None;
-                self.disturbed = true;
+                self.disturbed |= self.sure_rate.take().is_some();
                 line.rate
             }
         }
@@ -369,20 +453,22 @@ impl Discipline {
     /// is pulled in faster than the rate's uncertainty would carry it away turns phase noise into rate noise.
     /// After a disturbance the part that is beyond doubt is taken out fast.
     fn pull(&mut self, offset: Span, line: &Line<Leader, Raw>) -> Rate {
-        let rate_is_sure = line.rate_sigma <= SURE_RATE_SIGMA;
-        if self.state == State::Locked {
-            self.disturbed = false;
-        } else if rate_is_sure && offset.abs() + bound(line.sigma) > ENTER_PHASE {
-            // Only the phase is in the way of a lock.
-            self.disturbed = true;
-        }
+        self.disturbed = match self.state {
+            State::Locked => false,
+            State::Holdover | State::Lost => true,
+            _ if offset.abs() > PATH_MOST => true,
+            // Not before the phase is known can it be said that nothing is left.
+            _ => {
+                self.disturbed && (offset.abs() > bound(line.sigma) || bound(line.sigma) > ENTER_PHASE.half())
+            }
+        };
         let (offset, sigma) = (offset.as_secs_f64(), line.sigma.as_secs_f64());
         let (speed, limit) = if self.disturbed {
             let doubt = offset.clamp(-2.0 * sigma, 2.0 * sigma);
-            ((offset - doubt) / TAU_FAST + doubt / TAU_DOUBT, PULL_UNLOCKED)
+            ((offset - doubt) / TAU_FAST, PULL_FAST)
         } else {
             let tau = (TAU_RATIO * sigma / line.rate_sigma.ratio().max(1e-12)).clamp(TAU_MIN, TAU_MAX);
-            (offset / tau, PULL_LOCKED)
+            (offset / tau, PULL_GENTLE)
         };
         // The one place where an error becomes a correction: negated here and nowhere else.
         -Rate::from_ratio(speed).clamp(limit)

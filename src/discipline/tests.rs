@@ -17,6 +17,7 @@ struct World {
     /// Where the leader stands, what its uncertainties are, and how old its last sample is.
     leader: Option<(Line<Leader, Raw>, TimescaleId, Span)>,
     interval: Span,
+    jitter: Span,
     /// UTC minus the system clock at the start.
     utc: Option<Span>,
     conflict: bool,
@@ -46,6 +47,7 @@ impl World {
             system: Line::exact(Timestamp::from_ns(UTC_0), at(0), Rate::from_ppm(LEADER_PPM)),
             leader: None,
             interval: INTERVAL,
+            jitter: Span::from_us(20),
             utc: None,
             conflict: false,
             obeys: true,
@@ -75,18 +77,22 @@ impl World {
 
     fn view(&self) -> View {
         View {
+            local: Span::ZERO,
             now: self.now,
             system: self.system.moved_to(self.now),
+            excess: Rate::ZERO,
             leader: self.leader.map(|(line, timescale, age)| LeaderNow {
                 line: line.moved_to(self.now),
                 timescale,
                 last_sample: self.now - age,
                 interval: self.interval,
+                jitter: self.jitter,
             }),
             utc: self.utc.map(|ahead| UtcEstimate {
                 utc: Timestamp::from_ns(self.utc_now(ahead)),
                 sigma: Span::from_us(50),
                 path_unknown: Span::from_ms(5),
+                root_distance: Span::ZERO,
                 rate: (Rate::ZERO, Rate::from_ppm(0.01)),
                 on_leader: true,
             }),
@@ -143,6 +149,11 @@ impl Play {
 
     fn state(&self) -> State {
         self.discipline.state().0
+    }
+
+    fn state_after(&mut self, span: Span) -> State {
+        self.run(span);
+        self.state()
     }
 
     fn reason(&self) -> &str {
@@ -232,8 +243,7 @@ fn a_clock_that_does_not_run_as_told_is_not_locked() {
 
 #[test]
 fn a_locked_clock_that_stops_running_as_told_is_not_locked_any_more() {
-    // The rate bound, 0.1 ppm, counts as well.
-    for (off_ppm, state) in [(0.89, State::Locked), (0.91, State::Acquiring), (-50.0, State::Acquiring)] {
+    for (off_ppm, state) in [(0.99, State::Locked), (1.01, State::Acquiring), (-50.0, State::Acquiring)] {
         let mut play = Play::locked();
         play.world.system.rate = Rate::from_ppm(LEADER_PPM + off_ppm);
         play.decide();
@@ -293,7 +303,7 @@ fn an_offset_counts_against_the_phase_bound() {
         play.shift_clock(Span::from_us(-by_us * 5 / 12));
         play.decide();
         assert_eq!(play.state(), State::Acquiring, "{}", play.offset());
-        play.run(Span::from_secs(20));
+        play.run(Span::from_secs(120));
         assert_eq!(play.state(), State::Locked, "{}", play.offset());
     }
 }
@@ -434,7 +444,7 @@ fn the_pull_is_limited_to_what_a_lock_allows_and_to_more_without_one() {
         play.shift_clock(Span::from_us(sign * 80));
         let pull = play.decide().rate.unwrap().ppm() - LEADER_PPM;
         assert_eq!(play.state(), State::Locked);
-        assert!((pull.abs() - PULL_LOCKED.ppm()).abs() < 1e-3 && pull.signum() as i64 == -sign, "{pull}");
+        assert!((pull.abs() - PULL_GENTLE.ppm()).abs() < 1e-3 && pull.signum() as i64 == -sign, "{pull}");
         play.decide();
         assert_eq!(play.state(), State::Locked, "the pull itself does not end the lock");
         // Not locked: 10 ms off.
@@ -451,7 +461,7 @@ fn an_offset_is_pulled_in_without_ringing() {
         let mut play = Play::locked();
         play.shift_clock(Span::from_us(by_us));
         let mut last = Span::from_us(by_us);
-        for _ in 0..400 {
+        for _ in 0..600 {
             play.run(Span::from_secs(1));
             let offset = play.offset();
             let other_side = offset.as_ns() * by_us < 0;
@@ -560,13 +570,73 @@ fn another_timescale_moves_no_clock_and_is_anchored_where_the_clock_stands() {
 }
 
 #[test]
-fn a_leader_that_is_gone_takes_the_target_along() {
+fn a_target_waits_for_the_leader_after_a_sleep() {
     let mut play = Play::locked();
     play.world.leader = None;
-    play.world.now = at(6_000);
+    play.discipline.wake(play.world.now, Span::from_secs(10));
     assert_eq!(play.decide().rate, None);
-    assert!(play.discipline.target().is_none());
-    assert_eq!(play.state(), State::NoLeader);
+    assert!(play.discipline.target().is_some() && play.discipline.is_resuming());
+    assert_eq!(play.state(), State::Acquiring);
+    play.world.now = play.world.now + NO_LEADER_AFTER;
+    play.decide();
+    assert_eq!(play.state(), State::Lost);
+}
+
+/// The clock off its target by this after an absence; what is decided then.
+fn after(absence: Absence, off: Span) -> (Play, Decision) {
+    let mut play = Play::locked();
+    let target = play.discipline.target().unwrap();
+    play.discipline = Discipline::new(&Config::default(), play.world.now);
+    play.discipline.resume(target, true, false, absence);
+    play.world.system.a = play.world.system.a + off;
+    let decision = play.decide();
+    (play, decision)
+}
+
+#[test]
+fn a_clock_that_was_set_is_stepped_back_onto_its_target_once() {
+    let off = Span::from_ms(-400);
+    let (mut play, decision) = after(Absence::Set(Span::from_secs(10)), off);
+    assert!((decision.step.unwrap() + off).abs() < Span::from_us(1), "{decision:?}");
+    let target = play.discipline.target().unwrap().line;
+    play.discipline.stepped(-off, -off);
+    play.world.system.a = play.world.system.a - off;
+    assert_eq!(play.discipline.target().unwrap().line.a, target.a, "the target stays where it is");
+    assert_eq!(play.decide().step, None);
+    play.world.system.a = play.world.system.a + off;
+    assert_eq!(play.decide().step, None, "once");
+}
+
+#[test]
+fn a_clock_that_ran_on_continues_without_a_step() {
+    let (mut play, decision) = after(Absence::RanOn, Span::from_us(4));
+    assert_eq!(decision.step, None);
+    assert_eq!(play.offset(), Span::from_us(4), "the old target holds");
+    play.run(RAN_TRUE + Span::from_ms(300));
+    assert_eq!(play.state(), State::Locked, "{}", play.reason());
+}
+
+#[test]
+fn a_clock_that_somebody_moved_meanwhile_starts_anew() {
+    for absence in [Absence::RanOn, Absence::Set(Span::from_ms(10))] {
+        let (play, decision) = after(absence, Span::from_ms(50));
+        assert_eq!(decision.step, None);
+        assert!(play.discipline.target().is_none() && !play.discipline.is_dated(), "{absence:?}");
+    }
+}
+
+#[test]
+fn a_target_that_was_slewed_goes_on_from_where_the_clock_stands() {
+    let (play, decision) = after(Absence::Slewed, Span::from_ms(3));
+    assert_eq!(decision.step, None);
+    assert_eq!(play.offset(), Span::ZERO);
+}
+
+#[test]
+fn a_step_onto_the_target_that_is_refused_makes_it_a_start() {
+    let (mut play, decision) = after(Absence::Set(Span::from_secs(10)), Span::from_ms(-400));
+    play.discipline.step_failed(decision.step.unwrap());
+    assert!(play.discipline.target().is_none() && !play.discipline.is_dated());
 }
 
 #[test]
@@ -663,43 +733,75 @@ fn a_rate_in_doubt_is_not_applied_as_long_as_the_sure_one_explains_it() {
     }
 }
 
+/// Locked, silent for a minute, and `off_us` off when the leader is heard again.
+fn back_from_silence(off_us: i64, phase_bound_us: f64) -> Play {
+    let mut play = Play::locked();
+    play.world.age(Span::from_secs(60));
+    play.decide();
+    assert_eq!(play.state(), State::Holdover);
+    play.world.age(FRESH);
+    play.shift_clock(Span::from_us(off_us));
+    play.world.bounds(phase_bound_us, 0.6);
+    play
+}
+
 #[test]
-fn after_a_disturbance_what_is_beyond_doubt_is_pulled_in_fast_and_the_rest_slowly() {
+fn after_a_silence_what_is_beyond_doubt_is_pulled_in_fast() {
     for sign in [1, -1] {
-        let mut play = Play::locked();
-        play.world.bounds(5.0, 0.1);
-        play.shift_clock(Span::from_us(100 * sign));
-        let pull = |decision: Decision| {
-            (decision.rate.unwrap().ppm() - LEADER_PPM) * -Span::from_ns(sign).as_ns_f64()
+        let pull = |play: &mut Play| {
+            (play.decide().rate.unwrap().ppm() - LEADER_PPM) * -Span::from_ns(sign).as_ns_f64()
         };
-        assert!((pull(play.decide()) - PULL_UNLOCKED.ppm()).abs() < 0.01, "only the phase is in the way");
+        let mut play = back_from_silence(100 * sign, 5.0);
+        assert!((pull(&mut play) - PULL_FAST.ppm()).abs() < 0.01);
         // 10 µs, of which twice the deviation of 5 / 3.29 µs are in doubt; no lock yet, for the rate's sake.
         play.shift_clock(Span::from_us(-90 * sign));
-        play.world.bounds(5.0, 0.6);
         let doubt = 2.0 * 5.0 / BOUND_SIGMAS;
-        let fast = pull(play.decide());
-        assert!((fast - (10.0 - doubt) / TAU_FAST - doubt / TAU_DOUBT).abs() < 0.01, "{fast}");
-        play.shift_clock(Span::from_us(-8 * sign));
-        let slow = pull(play.decide());
-        assert!((slow - 2.0 / TAU_DOUBT).abs() < 0.01, "{slow}");
+        let fast = pull(&mut play);
+        assert!((fast - (10.0 - doubt) / TAU_FAST).abs() < 0.01, "{fast}");
+        // Within the bound nothing is beyond doubt any more.
+        play.shift_clock(Span::from_us(-6 * sign));
+        let slow = pull(&mut play);
+        assert!(slow > 0.0 && slow <= PULL_GENTLE.ppm() + 1e-3, "{slow}");
+        play.shift_clock(Span::from_us(20 * sign));
+        let slow = pull(&mut play);
+        assert!((slow - PULL_GENTLE.ppm()).abs() < 1e-3, "it does not begin again: {slow}");
     }
 }
 
 #[test]
-fn without_a_disturbance_an_offset_that_a_lock_allows_makes_no_haste() {
-    let mut play = Play::locked();
-    play.shift_clock(Span::from_us(40));
-    play.world.bounds(9.0, 0.1);
-    (play.discipline.state, play.discipline.true_since) = (State::Acquiring, None);
-    let pull = LEADER_PPM - play.decide().rate.unwrap().ppm();
-    assert!((pull - PULL_LOCKED.ppm()).abs() < 0.01, "{pull}");
-    // A microsecond more of doubt, and the phase is what keeps it from locking.
-    let mut play = Play::locked();
-    play.shift_clock(Span::from_us(40));
-    play.world.bounds(11.0, 0.1);
-    (play.discipline.state, play.discipline.true_since) = (State::Acquiring, None);
+fn a_phase_that_is_not_known_yet_keeps_the_haste_after_a_silence() {
+    let mut play = back_from_silence(20, 40.0);
+    play.decide();
+    play.world.bounds(5.0, 0.6);
     let pull = LEADER_PPM - play.decide().rate.unwrap().ppm();
     assert!(pull > 10.0, "{pull}");
+}
+
+#[test]
+fn an_offset_alone_makes_no_haste() {
+    // Whether or not it hinders a lock.
+    for offset_us in [40, 60] {
+        let mut play = Play::locked();
+        play.shift_clock(Span::from_us(offset_us));
+        (play.discipline.state, play.discipline.true_since) = (State::Acquiring, None);
+        let pull = LEADER_PPM - play.decide().rate.unwrap().ppm();
+        assert!((pull - PULL_GENTLE.ppm()).abs() < 0.01, "{pull}");
+    }
+}
+
+#[test]
+fn jitter_widens_what_ends_a_lock_and_not_what_begins_it() {
+    let mut play = Play::locked();
+    play.world.bounds(150.0, 0.1);
+    assert_eq!(play.state_after(Span::from_secs(2)), State::Acquiring);
+    let mut play = Play::locked();
+    play.world.jitter = Span::from_us(400);
+    play.world.bounds(150.0, 1.5);
+    assert_eq!(play.state_after(Span::from_secs(2)), State::Locked);
+    play.world.bounds(150.0, 2.1);
+    assert_eq!(play.state_after(Span::from_secs(2)), State::Acquiring);
+    play.world.bounds(60.0, 0.1);
+    assert_eq!(play.state_after(Span::from_secs(60)), State::Acquiring);
 }
 
 #[test]
