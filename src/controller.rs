@@ -1,33 +1,40 @@
 //! The loop: it carries values from the backends to the parts that decide, and decisions back.
 
+mod announce;
+mod foreign;
 mod health;
+mod history;
+mod kernel;
+mod ntp;
 mod report;
-
-use std::collections::VecDeque;
+mod resume;
 
 use tracing::{debug, info, warn};
 
-use crate::clock::{ClockError, Foreign, KernelStatus, Reading, SystemClock, Timeline};
+use crate::clock::rate::Dither;
+use crate::clock::{Foreign, KernelLeap, Reading, SystemClock, Timeline};
 use crate::config::Config;
 use crate::discipline::{Decision, Discipline, LeaderNow, View};
 use crate::estimator::leader::{Change, LeaderEstimator, Verdict};
-use crate::estimator::utc::{UtcEstimator, UtcVerdict};
-use crate::net::{NetworkEvent, Pollable, PtpNetwork};
-use crate::ntp::client::{Client, Exchange};
-use crate::ntp::{NtpEvent, NtpSource};
+use crate::estimator::utc::UtcEstimator;
+use crate::events::EventKind;
+use crate::net::{NetworkEvent, Pollable, PtpNetwork, StampSource};
+use crate::ntp::NtpSource;
+use crate::ntp::client::Client;
 use crate::ptp::follower::Follower;
 use crate::ptp::{Outcome, SyncSample};
 use crate::snapshot::State;
 use crate::time::{Leader, Line, Rate, Raw, Span, System, TimescaleId, Timestamp};
+use foreign::Foreigners;
+pub use foreign::Lookup;
 use health::Health;
+use history::History;
+use ntp::Fix;
 use report::Reporter;
+use resume::Continuity;
 
 /// Events that are taken in one turn before the clock is looked after again: a flood must not starve it.
 const EVENTS_PER_TURN: usize = 64;
-
-/// Three foreign changes within a minute are a conflict, which ends after a minute without one (R5).
-const CONFLICT_CHANGES: usize = 3;
-const CONFLICT_WINDOW: Span = Span::from_secs(60);
 
 /// The distance of samples before there were two: what Dante devices send.
 const SPACING_UNKNOWN: Span = Span::from_ms(250);
@@ -38,8 +45,8 @@ const STATUS_EVERY: Span = Span::from_secs(10);
 /// A leader's line that is less certain than this does not carry UTC yet: after a silence it still moves.
 const SETTLED: Span = Span::from_us(10);
 
-/// What the kernel itself says of a clock that nobody has set: 16 s.
-const DATE_UNKNOWN: Span = Span::from_secs(16);
+/// The follower is told that time passes this often: what a pair depends on, it looks at when the pair comes.
+const LOOK_EVERY: Span = Span::from_ms(100);
 
 /// After so long without a sample the group is joined anew, again and again: memberships get lost.
 const REJOIN_AFTER: Span = Span::from_secs(10);
@@ -49,11 +56,6 @@ const WAIT_MAX: Span = Span::from_secs(1);
 
 /// A step that was refused is tried again after this.
 const STEP_RETRY: Span = Span::from_secs(60);
-
-/// A first fix needs this many exchanges that agree, or …
-const FIX_EXCHANGES: u32 = 4;
-/// … two of them and this much patience.
-const FIX_PATIENCE: Span = Span::from_secs(3);
 
 /// The program's loop, around swappable backends.
 ///
@@ -79,6 +81,7 @@ pub struct PtpController<N, C, S> {
     utc: UtcEstimator,
     client: Client,
     discipline: Discipline,
+    dither: Dither,
     reporter: Reporter,
     health: Health,
     /// The time of this turn.
@@ -86,28 +89,19 @@ pub struct PtpController<N, C, S> {
     started: Timestamp<Raw>,
     decide_at: Timestamp<Raw>,
     status_at: Timestamp<Raw>,
+    look_at: Timestamp<Raw>,
     rejoin_at: Timestamp<Raw>,
     fix: Fix,
     foreign: Foreigners,
+    /// What the kernel was told last of a leap second.
+    kernel_leap: KernelLeap,
+    continuity: Continuity,
+    history: History,
+    /// Who took the stamp of the last sample.
+    stamps: Option<StampSource>,
     steps: u64,
-}
-
-/// Progress towards the first fix of UTC.
-#[derive(Debug, Default)]
-struct Fix {
-    accepted: u32,
-    first: Option<Timestamp<Raw>>,
-    /// A step was refused; not again before this.
-    retry_at: Option<Timestamp<Raw>>,
-}
-
-/// What somebody else did to the clock.
-#[derive(Debug, Default)]
-struct Foreigners {
-    recent: VecDeque<Timestamp<Raw>>,
-    total: u64,
-    last: Option<String>,
-    conflict: bool,
+    /// The sockets of NTP, kept between waits so that none of them allocates.
+    others: Vec<Pollable>,
 }
 
 impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
@@ -118,9 +112,10 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         let mut controller = Self {
             follower: Follower::new(config.subdomain),
             leader: LeaderEstimator::new(),
-            utc: UtcEstimator::new(config.panic_threshold),
+            utc: UtcEstimator::new(config.ntp_servers.len(), config.panic_threshold),
             client: Client::new(config.ntp_servers.len(), seed, now),
             discipline: Discipline::new(&config, now),
+            dither: Dither::default(),
             reporter: Reporter::new(now),
             health: Health::default(),
             timeline: Timeline::new(),
@@ -128,10 +123,16 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             started: now,
             decide_at: now,
             status_at: now,
+            look_at: now,
             rejoin_at: now + REJOIN_AFTER,
             fix: Fix::default(),
             foreign: Foreigners::default(),
+            kernel_leap: KernelLeap::None,
+            continuity: Continuity::default(),
+            history: History::default(),
+            stamps: None,
             steps: 0,
+            others: Vec::new(),
             network,
             clock,
             ntp,
@@ -139,6 +140,33 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         };
         controller.follower.set_interfaces(&controller.network.interfaces());
         controller
+    }
+
+    /// When somebody else changes the clock, `lookup` names who may have done it.
+    #[must_use]
+    pub fn naming_rivals_with(mut self, lookup: Lookup) -> Self {
+        self.foreign.look_with(lookup);
+        self
+    }
+
+    /// Other choices of the user, from now on; the clock does not jump. Servers and subdomain stay: they take a new
+    /// start.
+    pub fn reconfigure(&mut self, config: Config) {
+        let Config { subdomain, ntp_servers, .. } = std::mem::replace(&mut self.config, config);
+        self.config = Config { subdomain, ntp_servers, ..self.config.clone() };
+        self.utc.set_panic(self.config.panic_threshold);
+        self.discipline.reconfigure(&self.config);
+        self.decide_at = self.now;
+    }
+
+    /// The raw timeline at the last turn.
+    pub fn now(&self) -> Timestamp<Raw> {
+        self.now
+    }
+
+    /// Whether the date is known, or nobody is asked for it.
+    pub fn is_dated(&self) -> bool {
+        self.config.ntp_servers.is_empty() || self.discipline.is_dated()
     }
 
     /// One turn of the loop: waits once, at most until the next deadline, takes what has come, decides, acts.
@@ -150,10 +178,17 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         self.take_network_events();
         self.take_ntp_events();
         self.send_ntp_requests();
-        self.follower.handle_time(self.now);
+        if self.now >= self.look_at {
+            self.look_at = self.now + LOOK_EVERY;
+            self.follower.handle_time(self.now);
+            self.look_at_counter();
+        }
         self.rejoin_after_silence();
         if self.now >= self.decide_at {
             self.decide();
+            self.report_utc();
+        } else {
+            self.turn_clock_over();
         }
         self.report();
     }
@@ -162,7 +197,9 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     pub fn shut_down(&mut self) {
         self.now = self.clock.raw_now();
         let rate = self.view().and_then(|view| self.discipline.learned_rate(&view));
-        if let Some(rate) = rate.filter(|_| !self.foreign.conflict) {
+        // Nobody turns the clock over any more: it stays at the nearest rate that it has.
+        self.dither = Dither::default();
+        if let Some(rate) = rate.filter(|_| !self.foreign.conflict()) {
             self.set_rate(rate);
         }
         info!(
@@ -174,11 +211,13 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     fn wait(&mut self) {
         let now = self.clock.raw_now();
         let ntp = self.client.deadline().unwrap_or(self.decide_at);
-        let timeout = (self.decide_at.min(ntp) - now).max(Span::ZERO).min(WAIT_MAX);
-        let mut others: Vec<Pollable> = self.ntp.pollables();
-        let waited = self.network.wait(timeout, &mut others);
+        let next = self.dither.due().map_or(self.decide_at, |due| due.min(self.decide_at));
+        let timeout = (next.min(ntp) - now).max(Span::ZERO).min(WAIT_MAX);
+        self.others.clear();
+        self.ntp.pollables(&mut self.others);
+        let waited = self.network.wait(timeout, &mut self.others);
         self.health.network(waited.err());
-        self.ntp.mark_ready(&others);
+        self.ntp.mark_ready(&self.others);
     }
 
     /// Ties the system clock to the raw timeline, and sees whether somebody else moved it.
@@ -187,41 +226,28 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         if self.timeline.current().is_none() {
             let rate = self.clock.rate().unwrap_or(Rate::ZERO);
             self.timeline.restart(reading, rate);
+            self.has_slept();
             return;
         }
+        let rate = self.timeline.current().map_or(Rate::ZERO, |line| line.rate);
         if let Some(foreign) = self.timeline.check(reading) {
-            self.take_foreign_change(foreign);
+            match self.has_slept() {
+                Some(length) => self.wake(length, reading, rate),
+                None => self.take_foreign_change(foreign),
+            }
         }
-        let window = self.now - CONFLICT_WINDOW;
-        if self.foreign.conflict && self.foreign.recent.back().is_none_or(|last| *last < window) {
-            self.foreign.conflict = false;
-            info!("no other program has changed the clock for a minute: steering again");
-        }
+        self.foreign.pass(self.now);
     }
 
     fn take_foreign_change(&mut self, foreign: Foreign) {
-        let told = match foreign {
-            Foreign::Step(by) => {
-                self.discipline.adopt_foreign_step(by);
-                format!("another program stepped the system clock by {by}")
-            }
-            Foreign::Slew(by) => format!("another program changed the system clock's rate by {by}"),
-        };
-        let window = self.now - CONFLICT_WINDOW;
-        self.foreign.recent.retain(|at| *at >= window);
-        self.foreign.recent.push_back(self.now);
-        self.foreign.total = self.foreign.total.saturating_add(1);
-        if !self.foreign.conflict {
-            warn!("{told}");
+        if let Foreign::Step(by) = foreign {
+            self.discipline.adopt_foreign_step(by);
         }
-        if self.foreign.recent.len() >= CONFLICT_CHANGES && !self.foreign.conflict {
-            self.foreign.conflict = true;
-            warn!("another program keeps changing the system clock: steering is suspended until it stops");
+        let leap = matches!(foreign, Foreign::Step(by) if self.is_kernels_leap(by));
+        let told = if leap { None } else { self.foreign.note(self.now, foreign) };
+        if let Some(told) = told {
+            self.note(EventKind::Foreign, &told);
         }
-        while self.foreign.recent.len() > CONFLICT_CHANGES {
-            self.foreign.recent.pop_front();
-        }
-        self.foreign.last = Some(told);
         self.decide_at = self.now;
     }
 
@@ -248,6 +274,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             NetworkEvent::LinkChanged { listening } => {
                 info!(interfaces = %names(&listening), "interfaces changed");
                 self.follower.set_interfaces(&listening);
+                self.client.network_changed(self.now);
             }
             // A listener sends nothing, so there is nothing to redeem; a path-delay measurement would.
             NetworkEvent::Transmitted { .. } => {}
@@ -257,19 +284,23 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     fn take_sample(&mut self, sample: &SyncSample) {
         self.rejoin_at = self.now + REJOIN_AFTER;
         self.health.joining(None);
+        self.stamps = Some(sample.received.source);
         let verdict = self.leader.observe(sample);
         debug!(?verdict, sequence = sample.sequence, "sample");
+        self.continue_with(sample, verdict);
         match verdict {
-            Verdict::Accepted | Verdict::Outlier => {}
+            Verdict::Accepted | Verdict::Outlier | Verdict::Paused(_) => {}
             Verdict::NewTimescale => {
                 info!(leader = %sample.leader, "following a leader's time");
+                self.note(EventKind::Leader, &format!("following the time of {}", sample.leader));
                 self.decide_at = self.now;
             }
             Verdict::Changed(change) => {
                 info!(?change, "the leader's line changed");
                 // A longer path and a slower leader look alike at first.
                 if change != Change::Noise {
-                    self.utc.leader_turned();
+                    self.utc.leader_turned(self.now);
+                    self.set_ntp_polls();
                 }
                 self.decide_at = self.now;
             }
@@ -277,51 +308,6 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         // The first sample after a silence ends it at once.
         if self.discipline.state().0 != State::Locked {
             self.decide_at = self.now;
-        }
-    }
-
-    fn take_ntp_events(&mut self) {
-        for _ in 0..EVENTS_PER_TURN {
-            let Some(event) = self.ntp.next_event(&self.timeline) else { return };
-            self.take_ntp_event(event);
-        }
-    }
-
-    fn take_ntp_event(&mut self, event: NtpEvent) {
-        match self.client.handle_event(event) {
-            Ok(None) => {}
-            Ok(Some(exchange)) => self.take_exchange(&exchange),
-            Err(reason) => {
-                debug!(%reason, "NTP answer not used");
-                self.health.ntp_rejected(&reason);
-            }
-        }
-    }
-
-    fn take_exchange(&mut self, exchange: &Exchange) {
-        let verdict = self.utc.observe(exchange, self.heard_line(exchange.raw));
-        debug!(?verdict, delay = %exchange.delay, "NTP exchange");
-        match verdict {
-            UtcVerdict::Accepted => {
-                self.fix.accepted = self.fix.accepted.saturating_add(1);
-                self.fix.first.get_or_insert(exchange.raw);
-            }
-            UtcVerdict::Refused(_) => {}
-            UtcVerdict::Restarted(by) => warn!(moved_by = %by, "NTP insists on another time: believed"),
-            UtcVerdict::Panic(by) => self.health.panic(by, self.config.panic_threshold),
-        }
-    }
-
-    fn send_ntp_requests(&mut self) {
-        while let Some((server, request)) = self.client.poll_request(self.now) {
-            let sent = self.ntp.send(server, &request.to_bytes(), &self.timeline);
-            match sent {
-                Ok(stamp) => self.client.handle_sent(server, &request, Some(stamp)),
-                Err(error) => {
-                    debug!(%error, "NTP request not sent");
-                    self.client.handle_sent(server, &request, None);
-                }
-            }
         }
     }
 
@@ -336,11 +322,12 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 
     fn decide(&mut self) {
-        self.utc.follow(self.now, self.heard_line(self.now));
+        self.follow_utc();
         let Some(view) = self.view() else {
             self.decide_at = self.now + WAIT_MAX;
             return;
         };
+        self.compare_dates(&view);
         let decision = self.discipline.decide(&view);
         self.decide_at = decision.again;
         self.act(&decision);
@@ -354,7 +341,16 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         if let Some(by) = decision.step {
             self.step(by);
         }
-        if let Some(rate) = decision.rate {
+        match decision.rate {
+            Some(rate) => self.set_rate(rate),
+            None => self.dither = Dither::default(),
+        }
+    }
+
+    /// A clock of coarse rates runs at two of them in turn.
+    fn turn_clock_over(&mut self) {
+        let due = self.dither.due().is_some_and(|due| self.now >= due);
+        if let Some(rate) = self.dither.wanted().filter(|_| due) {
             self.set_rate(rate);
         }
     }
@@ -365,32 +361,42 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             Ok(done) => done,
             Err(error) => {
                 self.discipline.step_failed(by);
-                self.fix.retry_at = Some(self.now + STEP_RETRY);
+                self.fix.retry_after(self.now + STEP_RETRY);
                 return warn!(%error, "the clock was not stepped; the next try is in a minute");
             }
         };
-        // The target was moved by what was wanted already.
-        self.discipline.adopt_foreign_step(done - by);
+        self.discipline.stepped(by, done);
         self.steps = self.steps.saturating_add(1);
         let (old_ns, new_ns) = (old.a.as_ns(), (old.a + done).as_ns());
-        info!(by = %done, old_ns, new_ns, "stepped the clock to UTC");
+        let (from, to) = (old.a.date(), (old.a + done).date());
+        info!(by = %done, old_ns, new_ns, %from, %to, "stepped the clock");
+        let stepped = format!("stepped the clock by {done}, from {from} to {to}");
         // Unread, our own step would look like somebody else's.
         let expected = Reading { raw: old.b, system: old.a + done, uncertainty: Span::ZERO };
         let after = self.reading().unwrap_or(expected);
         self.timeline.restart(after, old.rate);
+        self.note(EventKind::Step, &stepped);
     }
 
     /// Sets the rate, with the clock read before and after, so that stamps on their way are converted right.
     fn set_rate(&mut self, rate: Rate) {
-        let Some(before) = self.reading() else { return };
-        match self.clock.set_rate(rate) {
+        let Some(before) = self.reading() else {
+            self.dither = Dither::default();
+            return;
+        };
+        let chosen = self.dither.choose(before.raw, rate, self.clock.rates_around(rate));
+        match self.clock.set_rate(chosen) {
             Ok(set) => {
                 self.health.clock(None);
                 // Unread, the new rate would look like somebody else's: then it counts from the reading before.
                 let after = self.reading().unwrap_or(before);
+                self.dither.took(after.raw, set);
                 self.timeline.changed(before, after, set);
             }
-            Err(error) => self.health.clock(Some(error)),
+            Err(error) => {
+                self.dither = Dither::default();
+                self.health.clock(Some(error));
+            }
         }
     }
 
@@ -407,36 +413,23 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         }
     }
 
-    fn tell_kernel(&mut self) {
-        let utc = self.utc.at(self.now);
-        let system = self.timeline.system_at(self.now);
-        let status = match (utc, system) {
-            (Some(utc), Some(system)) => {
-                let error = Span::from_ns(system.as_ns().saturating_sub(utc.utc.as_ns())).abs();
-                KernelStatus {
-                    synchronised: self.discipline.state().0 == State::Locked,
-                    max_error: error + utc.sigma.times(4) + utc.path_unknown,
-                    est_error: error + utc.sigma,
-                }
-            }
-            // Without a date nobody may take this clock for a synchronised one.
-            _ => KernelStatus { synchronised: false, max_error: DATE_UNKNOWN, est_error: DATE_UNKNOWN },
-        };
-        let told: Result<(), ClockError> = self.clock.set_status(status);
-        self.health.status(told.err());
-    }
-
     /// Everything a decision rests on; None as long as the clock could not be read.
     fn view(&self) -> Option<View> {
         let system: Line<System, Raw> = self.timeline.current()?;
-        let utc = self.utc.at(self.now).filter(|_| self.fix_is_ready());
+        let utc = self.trusted_utc();
         let leader = self.leader_now(self.now);
+        let local = match (self.config.utc_slew_window, &utc) {
+            (Some(_), Some(utc)) => self.clock.local_offset(utc.utc),
+            _ => Span::ZERO,
+        };
         Some(View {
             now: self.now,
             system,
+            excess: self.dither.excess(),
             leader,
             utc,
-            conflict: self.foreign.conflict,
+            local,
+            conflict: self.foreign.conflict(),
             clock_obeys: self.health.clock_obeys(),
         })
     }
@@ -447,6 +440,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             timescale: self.leader.timescale(),
             last_sample: self.leader.last_sample()?,
             interval: self.leader.spacing().unwrap_or(SPACING_UNKNOWN),
+            jitter: self.leader.noise().map_or(Span::ZERO, |noise| Span::from_ns_f64(noise.deviation())),
         })
     }
 
@@ -457,15 +451,6 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             return None;
         }
         Some((leader.timescale, leader.line))
-    }
-
-    /// A single answer may lie: the first fix waits for a second one that agrees.
-    fn fix_is_ready(&self) -> bool {
-        if self.fix.retry_at.is_some_and(|at| self.now < at) {
-            return false;
-        }
-        let waited = self.fix.first.is_some_and(|first| self.now - first >= FIX_PATIENCE);
-        self.fix.accepted >= FIX_EXCHANGES || (self.fix.accepted >= 2 && waited)
     }
 }
 

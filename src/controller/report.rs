@@ -3,22 +3,29 @@
 use tracing::{info, warn};
 
 use super::PtpController;
+use super::announce::{Announcer, News};
 use crate::clock::SystemClock;
-use crate::config::DEFAULT_NTP_SERVER;
+use crate::config::{DEFAULT_NTP_SERVER, UtcLimit};
+use crate::discipline::Outlook;
 use crate::estimator::leader::BOUND_SIGMAS;
-use crate::net::PtpNetwork;
+use crate::events::EventKind;
+use crate::net::{Interface, PtpNetwork};
 use crate::ntp::NtpSource;
-use crate::snapshot::{BoundedRate, BoundedTime, LeaderView, Snapshot, State, UtcView};
+use crate::ptp::follower::LeaderRecord;
+use crate::snapshot::{
+    BoundedRate, BoundedTime, LeaderRow, LeaderView, LimitsView, SlewView, Snapshot, Standing, State,
+    UtcView, subdomain_name,
+};
 use crate::time::{LeaderId, Rate, Raw, Span, Timestamp};
 
 /// One summary in this time, as long as nothing happens.
 const SUMMARY_EVERY: Span = Span::from_secs(600);
 
+/// The snapshot is shown this often, in between only when the state changes.
+const PUBLISH_EVERY: Span = Span::from_ms(500);
+
 /// A server that has not answered by then deserves a warning.
 const NTP_PATIENCE: Span = Span::from_secs(10);
-
-/// UTC errors that are worth a warning: 1 s, 2 s, 4 s …
-const UTC_WARNING: Span = Span::from_secs(1);
 
 /// Remembers what was said already.
 #[derive(Debug)]
@@ -29,7 +36,9 @@ pub struct Reporter {
     ntp_warned: bool,
     version_two_warned: bool,
     probation_warned: Option<LeaderId>,
-    utc_warning: Span,
+    announcer: Announcer,
+    locks: u64,
+    published: Option<(Timestamp<Raw>, State)>,
 }
 
 impl Reporter {
@@ -42,7 +51,9 @@ impl Reporter {
             ntp_warned: false,
             version_two_warned: false,
             probation_warned: None,
-            utc_warning: UTC_WARNING,
+            announcer: Announcer::new(),
+            locks: 0,
+            published: None,
         }
     }
 }
@@ -53,7 +64,10 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         self.report_leader();
         let (state, _, reason) = self.discipline.state();
         if state != self.reporter.state {
-            self.reporter.state = state;
+            let before = std::mem::replace(&mut self.reporter.state, state);
+            if state == State::Locked {
+                self.reporter.locks = self.reporter.locks.saturating_add(1);
+            }
             let reason = reason.to_owned();
             let snapshot = self.snapshot();
             info!(
@@ -64,6 +78,8 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
                 reason,
                 "state={state}"
             );
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            self.note(EventKind::State, &format!("{before} → {state}{why}"));
         }
         if self.now >= self.reporter.summary_at {
             self.reporter.summary_at = self.now + SUMMARY_EVERY;
@@ -79,12 +95,16 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             self.reporter.leader = Some(leader);
             let name = self.interface_name(interface);
             info!(%leader, interface = name, "leader elected: the best one heard, on the interface it is heard on");
+            self.note(EventKind::Leader, &format!("{leader} on {name} elected: the best one heard"));
         }
         let newcomer = self.follower.probation().map(|newcomer| newcomer.id);
         if newcomer != self.reporter.probation_warned {
             self.reporter.probation_warned = newcomer;
             if let Some(newcomer) = newcomer {
                 warn!(leader = %newcomer, "another leader claims to be better while the present one goes on: waiting 10 s");
+                let text =
+                    format!("{newcomer} claims to be better while the present one goes on: waiting 10 s");
+                self.note(EventKind::Leader, &text);
             }
         }
         if self.follower.only_version_two() && !self.reporter.version_two_warned {
@@ -107,10 +127,33 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
                  --ntp-server HOST, or do without by --skip-ntp"
             );
         }
-        let Some(offset) = self.utc_offset() else { return };
-        if offset.abs() > self.reporter.utc_warning {
-            warn!("the clock, following the leader, is {offset} off UTC");
-            self.reporter.utc_warning = self.reporter.utc_warning.times(2);
+    }
+
+    /// Says what is new about UTC, which is looked at with each decision. Before the first fix, the clock is not
+    /// set; after it, its error says something.
+    pub(super) fn report_utc(&mut self) {
+        if !self.discipline.is_dated() {
+            return;
+        }
+        let error = self.utc_offset();
+        let outlook = self.discipline.outlook();
+        let announcer = &mut self.reporter.announcer;
+        let news = [
+            error.and_then(|error| announcer.error(error)),
+            outlook.and_then(|outlook| announcer.outlook(&outlook)),
+        ];
+        for news in news.into_iter().flatten() {
+            let text = match news {
+                News::Info(text) => {
+                    info!("{text}");
+                    text
+                }
+                News::Warning(text) => {
+                    warn!("{text}");
+                    text
+                }
+            };
+            self.note(EventKind::Utc, &text);
         }
     }
 
@@ -131,9 +174,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 
     fn interface_name(&self, index: u32) -> String {
-        let interfaces = self.network.interfaces();
-        let found = interfaces.into_iter().find(|interface| interface.index == index);
-        found.map_or_else(|| index.to_string(), |interface| interface.name)
+        name_of(&self.network.interfaces(), index)
     }
 
     /// System clock minus UTC.
@@ -143,21 +184,53 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         Some(Span::from_ns(system.as_ns().saturating_sub(utc.utc.as_ns())))
     }
 
+    /// What is known now, when it is time to show it: a few times a second, and at once when the state changes.
+    pub fn snapshot_due(&mut self) -> Option<Snapshot> {
+        let state = self.discipline.state().0;
+        let fresh = |(at, shown)| self.now - at < PUBLISH_EVERY && shown == state;
+        if self.reporter.published.is_some_and(fresh) {
+            return None;
+        }
+        self.reporter.published = Some((self.now, state));
+        Some(self.snapshot())
+    }
+
     /// What is known now.
     pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            leaders: self.leader_rows(),
+            interfaces: self.network.interfaces(),
+            ntp_servers: self.ntp_servers_view(),
+            events: self.history.shown(),
+            ..self.glance()
+        }
+    }
+
+    /// The same without its lists, for who looks hundreds of times a second.
+    pub fn glance(&self) -> Snapshot {
         let (state, entered, reason) = self.discipline.state();
         let view = self.view();
         let deviation = view.as_ref().and_then(|view| self.discipline.deviation(view));
-        let leader_line = self.leader.line(self.now);
+        // Without a view the clock cannot be read, or the leader was not heard since a sleep.
+        let seen = view.as_ref().and_then(|view| view.leader).map(|leader| leader.line);
+        let leader_line = seen.or_else(|| self.leader.line(self.now));
         let (samples, outliers) = self.leader.counts();
         let (ntp_requests, ntp_rejected) = self.client.counts();
         let fault = self.health.fault().filter(|_| state != State::Locked);
         Snapshot {
             raw_ns: self.now.as_ns(),
+            system_ns: self.timeline.system_at(self.now).map(Timestamp::as_ns),
+            uptime_ns: (self.now - self.started).as_ns(),
             state,
             reason: fault.unwrap_or(reason).to_owned(),
+            fault: self.health.fault().map(str::to_owned),
             state_age_ns: (self.now - entered).as_ns(),
+            locked_for_ns: (state == State::Locked).then(|| (self.now - entered).as_ns()),
+            locks: self.reporter.locks,
             leader: self.leader_view(),
+            leaders: Vec::new(),
+            only_ptp_v2: self.follower.only_version_two(),
+            other_subdomain: self.follower.foreign_subdomain().map(|name| subdomain_name(&name)),
             timescale: self.leader.timescale(),
             offset: deviation.map(|deviation| BoundedTime {
                 value_ns: deviation.offset.as_ns_f64(),
@@ -167,17 +240,31 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             leader_rate: leader_line.map(|line| bounded(line.rate, scaled(line.rate_sigma))),
             commanded_ppb: self.timeline.current().map_or(0.0, |line| line.rate.ppb()),
             jitter_ns: self.leader.noise().map(|noise| noise.deviation()),
+            lock_limits: view.as_ref().and_then(|view| view.leader).map(|leader| {
+                let limits = leader.limits();
+                LimitsView { offset_ns: limits.phase.as_ns_f64(), rate_ppb: limits.rate.ppb() }
+            }),
+            stamp_source: self.stamps,
+            interfaces: Vec::new(),
+            utc_limit_ns: match self.config.utc_limit {
+                UtcLimit::None => None,
+                UtcLimit::Within(limit) => Some(limit.as_ns()),
+            },
             utc: self.utc_view(),
+            ntp_servers: Vec::new(),
             target: view.as_ref().and_then(|view| self.discipline.follows(view)),
             steps: self.steps,
-            foreign_changes: self.foreign.total,
-            last_foreign: self.foreign.last.clone(),
+            foreign_changes: self.foreign.total(),
+            last_foreign: self.foreign.last().map(str::to_owned),
+            rivals: self.foreign.suspects().to_vec(),
             samples,
             outliers,
             drops: self.follower.drops().clone(),
             network: self.network.counters(),
             ntp_requests,
-            ntp_rejected,
+            ntp_rejected: ntp_rejected.total(),
+            ntp_drops: ntp_rejected,
+            events: Vec::new(),
         }
     }
 
@@ -187,10 +274,55 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             id: parent.id,
             stratum: parent.data.stratum,
             preferred: parent.data.preferred,
-            interface: parent.interface,
+            interface: self.interface_name(parent.interface),
             interval_ns: parent.interval.as_ns(),
             age_ns: (self.now - self.leader.last_sample()?).as_ns(),
         })
+    }
+
+    /// The followed one first, then as they are likely to lead.
+    fn leader_rows(&self) -> Vec<LeaderRow> {
+        let mut records: Vec<&LeaderRecord> = self.follower.leaders().collect();
+        // An election also asks whose variance is "alike", which is not transitive: no order to sort by.
+        records.sort_by_cached_key(|record| {
+            let (followed, data) = (self.follower.is_followed(record), &record.data);
+            (!followed, !record.qualified, !data.preferred, data.stratum, record.id)
+        });
+        let interfaces = self.network.interfaces();
+        records
+            .into_iter()
+            .map(|record| self.leader_row(record, name_of(&interfaces, record.interface)))
+            .collect()
+    }
+
+    fn leader_row(&self, record: &LeaderRecord, interface: String) -> LeaderRow {
+        let newcomer = self.follower.probation();
+        let on_probation = newcomer.is_some_and(|it| it.id == record.id && it.interface == record.interface);
+        let standing = match (self.follower.is_followed(record), record.qualified) {
+            (true, true) => Standing::Followed,
+            (true, false) => Standing::Silent,
+            (false, false) => Standing::Unqualified,
+            (false, true) if on_probation => Standing::Probation,
+            (false, true) if self.follower.selected_interface() == Some(record.interface) => {
+                Standing::Outranked
+            }
+            (false, true) => Standing::OtherInterface,
+        };
+        LeaderRow {
+            id: record.id,
+            address: record.address,
+            interface,
+            standing,
+            probation_left_ns: self.follower.probation_left().filter(|_| on_probation).map(Span::as_ns),
+            stratum: record.data.stratum,
+            preferred: record.data.preferred,
+            qualified: record.qualified,
+            interval_ns: record.interval.as_ns(),
+            heard_age_ns: (self.now - record.last_heard).as_ns(),
+            pair_age_ns: (record.pairs > 0).then(|| (self.now - record.last_sample).as_ns()),
+            syncs: record.syncs,
+            pairs: record.pairs,
+        }
     }
 
     fn utc_view(&self) -> Option<UtcView> {
@@ -202,10 +334,34 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
                 bound_ns: BOUND_SIGMAS * utc.sigma.as_ns_f64(),
             },
             path_unknown_ns: utc.path_unknown.as_ns(),
+            root_distance_ns: utc.root_distance.as_ns(),
+            max_error_ns: utc.max_error().as_ns(),
             leader_rate: utc.on_leader.then(|| bounded(-rate, scaled(sigma))),
+            slew: self.discipline.outlook().map(|outlook| self.slew_view(&outlook)),
             age_ns: (self.now - self.utc.last_accepted()?).as_ns(),
         })
     }
+
+    fn slew_view(&self, outlook: &Outlook) -> SlewView {
+        let ns = |span: Option<Span>| span.map(Span::as_ns);
+        let limit = match self.config.utc_limit {
+            UtcLimit::None => None,
+            UtcLimit::Within(limit) => Some(limit),
+        };
+        SlewView {
+            activity: outlook.activity,
+            rate_ppb: outlook.slew.ppb(),
+            limit_ns: ns(limit),
+            limit_in_ns: ns(outlook.limit_in),
+            slew_in_ns: ns(outlook.slew_in),
+            slew_for_ns: ns(outlook.slew_for),
+        }
+    }
+}
+
+fn name_of(interfaces: &[Interface], index: u32) -> String {
+    let found = interfaces.iter().find(|interface| interface.index == index);
+    found.map_or_else(|| index.to_string(), |interface| interface.name.clone())
 }
 
 fn scaled(sigma: Rate) -> Rate {

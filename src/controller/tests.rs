@@ -3,6 +3,8 @@
 
 #![allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "tests")]
 
+mod resume;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,17 +13,23 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::clock::MockSystemClock;
+use crate::clock::rate::Neighbours;
+use crate::clock::{ClockError, KernelStatus, MockSystemClock};
 use crate::config::DEFAULT_SUBDOMAIN;
+use crate::estimator::utc::Role;
 use crate::net::{
     Datagram, Interface, MockPtpNetwork, NetworkCounters, NetworkError, Payload, Port, SendToken, Stamp,
     StampSource,
 };
-use crate::ntp::wire::{NtpTime, Packet};
-use crate::ntp::{MockNtpSource, NtpError, ServerIndex};
+use crate::ntp::wire::{Leap, NtpTime, Packet};
+use crate::ntp::{MockNtpSource, NtpError, NtpEvent, ServerIndex};
+use crate::ptp::DropReason;
 use crate::ptp::wire::{Body, Flags, Header, Message, PortIdentity, SYNC_LENGTH, SyncBody, WireTime};
 use crate::snapshot::Snapshot;
 use crate::time::Leader;
+
+mod policy;
+mod shown;
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
@@ -42,7 +50,7 @@ enum Ntp {
     /// The operating system does not send.
     Unsendable,
     /// Kiss-o'-death.
-    Kisses,
+    Kisses(&'static [u8; 4]),
 }
 
 /// What was done to the clock.
@@ -67,9 +75,17 @@ struct World {
     links: Vec<NetworkEvent>,
     ntp: Ntp,
     ntp_ahead: i64,
+    /// What a server adds to that of its own, by its number.
+    ntp_lies: Vec<i64>,
+    leap: Leap,
     ntp_events: Vec<(i64, NtpEvent)>,
     commands: Vec<(i64, Command)>,
     rejoins: u32,
+    slept: Option<Span>,
+    /// The clock takes only multiples of this.
+    quantum: Rate,
+    boot: u32,
+    counter: &'static str,
     /// Calls that can fail, so far; the one with the number `fail_at` fails.
     calls: u64,
     fail_at: Option<u64>,
@@ -97,9 +113,15 @@ impl World {
             links: Vec::new(),
             ntp: Ntp::Answers,
             ntp_ahead: 0,
+            ntp_lies: Vec::new(),
+            leap: Leap::None,
             ntp_events: Vec::new(),
             commands: Vec::new(),
             rejoins: 0,
+            slept: Some(Span::ZERO),
+            quantum: Rate::ZERO,
+            boot: 1,
+            counter: "tsc",
             calls: 0,
             fail_at: None,
             failed: None,
@@ -170,12 +192,15 @@ impl World {
 
     fn answer(&mut self, server: ServerIndex, request: &[u8]) {
         let request = Packet::parse(request).unwrap();
-        let now = UTC_0 + self.raw + NTP_ROUND_TRIP / 2 + self.ntp_ahead;
+        let lie = self.ntp_lies.get(server.0).copied().unwrap_or_default();
+        let now = UTC_0 + self.raw + NTP_ROUND_TRIP / 2 + self.ntp_ahead + lie;
         let at = self.raw + NTP_ROUND_TRIP;
         let packet = Packet {
             mode: 4,
-            stratum: if self.ntp == Ntp::Kisses { 0 } else { 2 },
-            reference_id: *b"RATE",
+            leap: self.leap,
+            stratum: if matches!(self.ntp, Ntp::Kisses(_)) { 0 } else { 2 },
+            reference_id: if let Ntp::Kisses(code) = self.ntp { *code } else { [10, 77, 8, 1] },
+            root_dispersion: Span::from_ms(2),
             origin: request.transmit,
             receive: NtpTime::from_utc(Timestamp::from_ns(now)),
             transmit: NtpTime::from_utc(Timestamp::from_ns(now)),
@@ -184,7 +209,7 @@ impl World {
         let event = match self.ntp {
             Ntp::Silent | Ntp::Unsendable => return,
             Ntp::Refuses => NtpEvent::Failed { server, reason: "connection refused".to_owned() },
-            Ntp::Answers | Ntp::Kisses => NtpEvent::Response {
+            Ntp::Answers | Ntp::Kisses(_) => NtpEvent::Response {
                 server,
                 source: SocketAddrV4::new(Ipv4Addr::new(10, 77, 8, 2), 123),
                 stamp: Ok(stamp(at)),
@@ -301,6 +326,9 @@ impl SystemClock for FakeClock {
     }
     fn set_rate(&mut self, rate: Rate) -> Result<Rate, ClockError> {
         let mut world = self.call("set_rate")?;
+        let quantum = world.quantum.ratio();
+        let coarse = Rate::from_ratio((rate.ratio() / quantum).round() * quantum);
+        let rate = if quantum > 0.0 { coarse } else { rate };
         let raw = Timestamp::from_ns(world.raw);
         world.system = Line { rate, ..world.system.moved_to(raw) };
         world.commands.push((raw.as_ns(), Command::Rate(rate)));
@@ -322,14 +350,24 @@ impl SystemClock for FakeClock {
     fn rate(&mut self) -> Result<Rate, ClockError> {
         self.call("rate").map(|world| world.system.rate)
     }
+    fn rates_around(&self, wanted: Rate) -> Option<Neighbours> {
+        Neighbours::of(wanted, self.0.borrow().quantum)
+    }
+    fn slept(&mut self) -> Option<Span> {
+        self.0.borrow().slept
+    }
+    fn boot_id(&mut self) -> Option<String> {
+        Some(format!("boot {}", self.0.borrow().boot))
+    }
+    fn counter(&mut self) -> Option<String> {
+        Some(self.0.borrow().counter.to_owned())
+    }
 }
 
 struct FakeNtp(Shared);
 
 impl NtpSource for FakeNtp {
-    fn pollables(&self) -> Vec<Pollable> {
-        Vec::new()
-    }
+    fn pollables(&self, _: &mut Vec<Pollable>) {}
     fn mark_ready(&mut self, _: &[Pollable]) {}
     fn send(&mut self, server: ServerIndex, request: &[u8], _: &Timeline) -> Result<Stamp, NtpError> {
         let mut world = self.0.borrow_mut();
@@ -482,6 +520,13 @@ impl Play {
         world.commands.iter().filter(change).count()
     }
 
+    /// The system clock minus the leader's time, from any beginning, in ns.
+    fn deviation(&self) -> i64 {
+        let world = self.world.borrow();
+        let raw = Timestamp::from_ns(world.raw);
+        world.system.at(raw).as_ns() - world.leader.at(raw).as_ns()
+    }
+
     fn utc_error(&self) -> i64 {
         let world = self.world.borrow();
         world.system.at(Timestamp::from_ns(world.raw)).as_ns() - UTC_0 - world.raw
@@ -546,7 +591,7 @@ fn a_lock_is_left_when_the_clock_stops_obeying() {
     let mut play = Play::locked();
     play.break_call("set_rate", ClockError::NotPermitted { action: "set the rate" });
     play.until(5, |snapshot| snapshot.state == State::Acquiring);
-    assert!(play.snapshot().reason.contains("CAP_SYS_TIME"), "{}", play.snapshot().reason);
+    assert!(play.snapshot().reason.contains("no permission to set the rate"), "{}", play.snapshot().reason);
 }
 
 #[test]
@@ -640,7 +685,7 @@ fn without_a_leader_the_clock_is_stepped_to_the_date_and_its_rate_left_alone() {
 
 #[test]
 fn a_bad_ntp_server_costs_the_lock_nothing() {
-    for ntp in [Ntp::Silent, Ntp::Refuses, Ntp::Unsendable, Ntp::Kisses] {
+    for ntp in [Ntp::Silent, Ntp::Refuses, Ntp::Unsendable, Ntp::Kisses(b"RATE")] {
         let mut play = Play::with(config(), |world| world.ntp = ntp);
         let healthy = Play::new().until(30, |snapshot| snapshot.state == State::Locked);
         let took = play.until(30, |snapshot| snapshot.state == State::Locked);
@@ -658,12 +703,85 @@ fn a_bad_ntp_server_costs_the_lock_nothing() {
 
 #[test]
 fn the_servers_own_words_are_passed_on() {
-    for (ntp, words) in [(Ntp::Refuses, "connection refused"), (Ntp::Kisses, "RATE")] {
+    for (ntp, words) in [(Ntp::Refuses, "connection refused"), (Ntp::Kisses(b"DENY"), "DENY")] {
         let mut play = Play::with(config(), |world| world.ntp = ntp);
         play.run(30);
         assert_eq!(play.log.count(words), 1, "{:?}", play.log.lines());
         assert!(play.snapshot().ntp_rejected > 0);
     }
+}
+
+#[test]
+fn a_server_that_denies_is_asked_once() {
+    let mut play = Play::with(config(), |world| world.ntp = Ntp::Kisses(b"DENY"));
+    play.run(600);
+    assert_eq!((play.snapshot().ntp_requests, play.snapshot().ntp_rejected), (1, 1));
+    assert_eq!(play.snapshot().state, State::Locked);
+}
+
+#[test]
+fn a_liar_among_three_is_named_once_and_taken_back_once() {
+    let servers = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let mut play =
+        Play::with(Config { ntp_servers: servers, ..config() }, |world| world.ntp_lies = vec![0, 80 * MS, 0]);
+    play.run(600);
+    assert_eq!(play.log.count("NTP server b is +80.0 ms off"), 1, "{:?}", play.log.lines());
+    assert_eq!(play.log.count("NTP server "), 1, "{:?}", play.log.lines());
+    assert!((play.steps()[0] - Span::from_ms(-20)).abs() < Span::from_ms(1));
+    let roles: Vec<_> = play.snapshot().ntp_servers.iter().map(|server| server.role).collect();
+    assert_eq!(roles, [Role::Used, Role::Outvoted, Role::Used]);
+    play.world.borrow_mut().ntp_lies.clear();
+    play.run(3_000);
+    assert_eq!(play.log.count("NTP server b agrees with the others again"), 1, "{:?}", play.log.lines());
+    assert_eq!(play.log.count("NTP server "), 2, "{:?}", play.log.lines());
+}
+
+#[test]
+fn two_servers_that_contradict_each_other_set_no_date() {
+    let servers = ["a", "b"].map(str::to_owned).to_vec();
+    let mut play =
+        Play::with(Config { ntp_servers: servers, ..config() }, |world| world.ntp_lies = vec![0, 80 * MS]);
+    play.run(300);
+    assert_eq!(play.log.count("none has a majority"), 2, "{:?}", play.log.lines());
+    assert!(play.steps().is_empty() && play.snapshot().utc.is_none());
+    assert_eq!(play.snapshot().state, State::Locked);
+}
+
+#[test]
+fn a_single_server_that_contradicts_a_plausible_clock_must_say_so_for_longer() {
+    let day = 86_400 * SECOND;
+    let mut play = Play::with(config(), |world| world.ntp_ahead = day);
+    play.run(6);
+    assert!(play.steps().is_empty(), "{:?}", play.steps());
+    assert_eq!(play.log.count("waiting for answers that say so again"), 1, "{:?}", play.log.lines());
+    play.run(60);
+    let [step] = play.steps()[..] else { panic!("{:?}", play.steps()) };
+    assert!((step.as_ns() - day + 20 * MS).abs() < MS, "{step}");
+    assert_eq!(play.log.count("waiting for answers that say so again"), 1);
+}
+
+#[test]
+fn a_server_that_is_a_day_wrong_at_first_is_not_believed() {
+    let mut play = Play::with(config(), |world| world.ntp_ahead = 86_400 * SECOND);
+    play.run(5);
+    play.world.borrow_mut().ntp_ahead = 0;
+    play.run(60);
+    assert!(play.steps().iter().all(|step| step.abs() < Span::from_secs(1)), "{:?}", play.steps());
+    assert!(play.snapshot().utc.is_some_and(|utc| utc.offset.value_ns.abs() < 30e6));
+}
+
+#[test]
+fn the_kernel_is_told_of_all_that_utc_can_be_off() {
+    let mut play = Play::locked();
+    play.run(120);
+    let status = play.told().last().copied().unwrap();
+    // Half of the round trip and the server's own 2 ms, and little more.
+    let least = Span::from_ns(NTP_ROUND_TRIP / 2) + Span::from_ms(2);
+    let open = status.max_error - status.est_error;
+    assert!(open > least - Span::from_us(10) && open < least + Span::from_ms(1), "{status:?}");
+    let utc = play.snapshot().utc.unwrap();
+    assert_eq!(((utc.path_unknown_ns + MS / 2) / MS, (utc.root_distance_ns + MS / 2) / MS), (5, 2));
+    assert!(utc.max_error_ns > 6 * MS && utc.offset.bound_ns < 1e6, "{utc:?}");
 }
 
 #[test]
@@ -1081,7 +1199,7 @@ fn silent_network(waits: u32) -> MockPtpNetwork {
 
 fn silent_ntp() -> MockNtpSource {
     let mut ntp = MockNtpSource::new();
-    ntp.expect_pollables().returning(Vec::new);
+    ntp.expect_pollables().return_const(());
     ntp.expect_mark_ready().return_const(());
     ntp.expect_next_event().returning(|_| None);
     ntp.expect_send().returning(|_, _, _| Err(NtpError::Resolving { name: "pool.ntp.org".to_owned() }));
@@ -1101,15 +1219,64 @@ fn a_turn_waits_exactly_once_and_never_longer_than_asked() {
 }
 
 #[test]
+fn a_coarse_clock_is_turned_over_between_decisions_and_keeps_its_phase() {
+    // A leader between two rates of either clock, so that the number of turns does not hang on the noise of the loop.
+    let leader = Rate::from_ppm(LEADER_PPM + 0.03);
+    // At 0.1 ppm a turn is due every half second or so, at 6.4 ppm more often than there are decisions, 240 a minute.
+    for (quantum_ppm, turns) in [(0.1, 60..500), (6.4, 500..2_000)] {
+        let mut play = Play::with(config(), |world| {
+            world.quantum = Rate::from_ppm(quantum_ppm);
+            world.leader = Line { rate: leader, ..world.leader };
+        });
+        play.until(60, |snapshot| snapshot.state == State::Locked);
+        play.run(120);
+        let (since, before) = (play.world.borrow().raw, play.deviation());
+        play.run(60);
+        assert!((play.deviation() - before).abs() < 300, "{}", play.deviation() - before);
+        let turned = play.changes_since(since);
+        assert!(turns.contains(&turned), "{turned} turns, {turns:?} expected");
+        assert_eq!(
+            (play.snapshot().state, play.log.count("WARN")),
+            (State::Locked, 0),
+            "{:?}",
+            play.log.lines()
+        );
+    }
+}
+
+#[test]
+fn a_coarse_clock_is_left_at_the_nearest_rate_and_left_alone_in_a_conflict() {
+    let mut play = Play::with(config(), |world| world.quantum = Rate::from_ppm(6.4));
+    play.until(60, |snapshot| snapshot.state == State::Locked);
+    play.controller.shut_down();
+    let rate = play.world.borrow().system.rate.ppm();
+    assert!((rate - LEADER_PPM).abs() <= 3.2, "{rate}");
+
+    let mut play = Play::with(config(), |world| world.quantum = Rate::from_ppm(6.4));
+    play.until(60, |snapshot| snapshot.state == State::Locked);
+    for _ in 0..3 {
+        let step = |world: &mut World| world.system.a = world.system.a + Span::from_ms(3);
+        step(&mut play.world.borrow_mut());
+        play.run(2);
+    }
+    assert_eq!(play.snapshot().state, State::Conflict);
+    let since = play.world.borrow().raw;
+    play.run(20);
+    assert_eq!(play.changes_since(since), 0);
+}
+
+#[test]
 fn as_long_as_nothing_is_heard_the_clock_is_only_read_and_called_unsynchronised() {
     // The mock has no expectation for set_rate and step: calling one fails the test.
     let mut clock = MockSystemClock::new();
+    clock.expect_counter().return_const(None);
     let mut now = 5 * SECOND;
     clock.expect_raw_now().returning(move || {
         now += 100 * MS;
         Timestamp::from_ns(now)
     });
     clock.expect_rate().times(1).returning(|| Err(refused()));
+    clock.expect_slept().returning(|| None);
     let mut raw = 5 * SECOND;
     clock.expect_read().returning(move || {
         raw += 200 * MS;
@@ -1117,6 +1284,7 @@ fn as_long_as_nothing_is_heard_the_clock_is_only_read_and_called_unsynchronised(
         Ok(Reading { raw, system, uncertainty: Span::from_ns(25) })
     });
     let unsynchronised = |status: &KernelStatus| !status.synchronised;
+    clock.expect_take_notice().returning(|| None);
     clock.expect_set_status().withf(unsynchronised).times(1..).returning(|_| Ok(()));
     let mut network = silent_network(40);
     network.expect_rejoin().returning(|| Err(NetworkError::NoInterface));
@@ -1126,4 +1294,21 @@ fn as_long_as_nothing_is_heard_the_clock_is_only_read_and_called_unsynchronised(
     }
     assert_eq!(controller.snapshot().state, State::NoLeader);
     assert!(controller.snapshot().ntp_requests > 0);
+}
+
+#[test]
+fn a_sync_that_is_never_completed_is_given_up_after_a_second_though_its_sender_falls_silent() {
+    let mut play = Play::locked();
+    {
+        let mut world = play.world.borrow_mut();
+        let at = world.raw + MS;
+        let sync = world.sync_body(world.leader.at(Timestamp::from_ns(at)));
+        world.datagrams.push((at, datagram(at, [0x02, 0, 0, 0, 0, 9], 1, sync)));
+    }
+    let given_up = |play: &Play| play.snapshot().drops.of(DropReason::NoFollowUp);
+    play.run_ms(900);
+    assert_eq!(given_up(&play), 0);
+    // The leader's next message is the next turn, 250 ms later at the latest.
+    play.run_ms(500);
+    assert_eq!(given_up(&play), 1);
 }
