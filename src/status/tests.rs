@@ -1,0 +1,476 @@
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::client::{StatusError, ask, fetch};
+use super::*;
+use crate::estimator::utc::Role;
+use crate::events::{Event, EventKind};
+use crate::net::{Interface, NetworkCounters, StampSource, Way};
+use crate::ntp::client::RejectedCounts;
+use crate::ptp::{DropCounts, DropReason};
+use crate::snapshot::{
+    Activity, BoundedRate, BoundedTime, LeaderRow, LeaderView, LimitsView, NtpServerView, SlewView, Snapshot,
+    Standing, State, UtcView,
+};
+use crate::time::{LeaderId, Raw, Span, TimescaleId};
+
+const EXAMPLE: &str = include_str!("../../docs/status.example.json");
+const DOCUMENT: &str = include_str!("../../docs/status.md");
+
+fn seconds(seconds: i64) -> i64 {
+    seconds * 1_000_000_000
+}
+
+fn id(text: &str) -> LeaderId {
+    text.parse().unwrap()
+}
+
+fn row(text: &str, standing: Standing) -> LeaderRow {
+    LeaderRow {
+        id: id(text),
+        address: Ipv4Addr::new(169, 254, 61, 114),
+        interface: "eth0".to_owned(),
+        standing,
+        probation_left_ns: (standing == Standing::Probation).then_some(seconds(7)),
+        stratum: 121,
+        preferred: standing == Standing::Followed,
+        qualified: true,
+        interval_ns: 250_000_000,
+        heard_age_ns: 41_000_000,
+        pair_age_ns: Some(41_000_000),
+        syncs: 31_920,
+        pairs: 31_918,
+    }
+}
+
+/// A status in which nothing is absent.
+fn full() -> Status {
+    let taken = Timestamp::<System>::from_ns(1_780_000_000_250_000_000);
+    let leader = "00:1d:c1:a1:72:3c/1";
+    let mut drops = DropCounts::default();
+    (0..12).for_each(|_| drops.add(DropReason::VersionTwo));
+    drops.add(DropReason::NoFollowUp);
+    let event = |at: i64, kind, text| Event::new(taken - Span::from_secs(at), kind, Some(id(leader)), text);
+    let snapshot = Snapshot {
+        system_ns: Some(taken.as_ns()),
+        uptime_ns: seconds(7_995),
+        state: State::Locked,
+        fault: Some("cannot join the PTP multicast group: No buffer space available".to_owned()),
+        state_age_ns: seconds(7_980),
+        locked_for_ns: Some(seconds(7_980)),
+        locks: 1,
+        leader: Some(LeaderView {
+            id: id(leader),
+            stratum: 121,
+            preferred: true,
+            interface: "eth0".to_owned(),
+            interval_ns: 250_000_000,
+            age_ns: 41_000_000,
+        }),
+        leaders: vec![row(leader, Standing::Followed), row("00:1d:c1:00:00:07/1", Standing::Probation)],
+        only_ptp_v2: false,
+        other_subdomain: Some("_ALT1".to_owned()),
+        timescale: TimescaleId(1),
+        offset: Some(BoundedTime { value_ns: 412.5, bound_ns: 3_120.0 }),
+        rate: Some(BoundedRate { value_ppb: 3.5, bound_ppb: 20.25 }),
+        leader_rate: Some(BoundedRate { value_ppb: -33_710.5, bound_ppb: 20.25 }),
+        commanded_ppb: -33_712.0,
+        jitter_ns: Some(6_900.0),
+        stamp_source: Some(StampSource::Kernel),
+        lock_limits: Some(LimitsView { offset_ns: 100_000.0, rate_ppb: 1_000.0 }),
+        interfaces: vec![Interface {
+            index: 2,
+            name: "eth0".to_owned(),
+            address: Ipv4Addr::new(169, 254, 10, 2),
+            wired: true,
+        }],
+        utc_limit_ns: Some(seconds(1)),
+        utc: Some(UtcView {
+            offset: BoundedTime { value_ns: 12_400_000.0, bound_ns: 60_000.0 },
+            path_unknown_ns: 30_000,
+            root_distance_ns: 10_000,
+            max_error_ns: 100_000,
+            leader_rate: Some(BoundedRate { value_ppb: 8_100.0, bound_ppb: 90.0 }),
+            slew: Some(SlewView {
+                activity: Activity::Leader,
+                rate_ppb: 0.0,
+                limit_ns: Some(seconds(1)),
+                limit_in_ns: Some(seconds(121_926)),
+                slew_in_ns: Some(seconds(121_926)),
+                slew_for_ns: Some(seconds(11_000)),
+            }),
+            age_ns: seconds(31),
+        }),
+        ntp_servers: vec![NtpServerView {
+            name: "ntp.example.org".to_owned(),
+            role: Role::Used,
+            offset_ns: Some(-4_000),
+            sigma_ns: Some(18_000),
+            delay_ns: 60_000,
+            root_distance_ns: 10_000,
+            age_ns: Some(seconds(31)),
+        }],
+        target: None,
+        steps: 1,
+        foreign_changes: 1,
+        last_foreign: Some("another program stepped the system clock by +2.0 ms".to_owned()),
+        rivals: vec!["chronyd (pid 812)".to_owned()],
+        samples: 31_900,
+        outliers: 18,
+        drops,
+        network: NetworkCounters {
+            received: 63_870,
+            without_stamp: 1,
+            ptp_v2: 12,
+            overrun: 2,
+            way: Way::Udp,
+            stamps: None,
+        },
+        ntp_requests: 131,
+        ntp_rejected: 1,
+        ntp_drops: RejectedCounts { unasked: 1, ..RejectedCounts::default() },
+        events: vec![
+            event(7_986, EventKind::Step, "stepped the clock by +2.314 s"),
+            event(7_980, EventKind::State, "Acquiring → Locked"),
+        ],
+        ..Snapshot::before_start(Timestamp::from_ns(seconds(90_000)), "")
+    };
+    Status { version: "0.1.0".to_owned(), pid: 4711, ..Status::new(snapshot, false) }
+}
+
+/// The paths of all fields: `utc.offset.value_ns`, `leaders[].id`.
+fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let dot = if path.is_empty() { "" } else { "." };
+                paths(value, &format!("{path}{dot}{name}"), found);
+            }
+        }
+        Value::Array(values) if values.iter().any(Value::is_object) => {
+            values.iter().for_each(|value| paths(value, &format!("{path}[]"), found));
+        }
+        Value::Null => panic!("{path} is absent: the example must have everything"),
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+fn example_paths() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut value = serde_json::to_value(full()).unwrap();
+    // Absent by its nature for a leader that is not on probation; there is another one that is.
+    value["leaders"][0].as_object_mut().unwrap().remove("probation_left_ns");
+    // Without the reason, which is empty with a lock.
+    paths(&value, "", &mut found);
+    found
+}
+
+#[test]
+fn every_field_is_documented_and_every_documented_field_is_there() {
+    let documented: BTreeSet<String> = DOCUMENT
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(path, _)| path.to_owned()))
+        .collect();
+    let there = example_paths();
+    let undocumented: Vec<_> = there.difference(&documented).collect();
+    let invented: Vec<_> = documented.difference(&there).collect();
+    assert!(
+        undocumented.is_empty() && invented.is_empty(),
+        "undocumented: {undocumented:?}; invented: {invented:?}"
+    );
+}
+
+#[test]
+fn the_document_explains_every_word_that_a_field_can_say() {
+    // Each enumeration's words, from what serde says about a wrong one.
+    fn words<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        let told = serde_json::from_str::<T>("\"?\"").unwrap_err().to_string();
+        told.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
+    }
+    let all = [
+        words::<State>(),
+        words::<Standing>(),
+        words::<Role>(),
+        words::<Activity>(),
+        words::<StampSource>(),
+        words::<DropReason>(),
+    ];
+    for word in all.concat() {
+        assert!(DOCUMENT.contains(&format!("`{word}`")) || DOCUMENT.contains(&format!(".{word}`")), "{word}");
+    }
+}
+
+#[test]
+fn units_are_in_the_names() {
+    let number = |value: &Value| value.is_number();
+    let unitless = [
+        "schema_version",
+        "pid",
+        "locks",
+        "stratum",
+        "timescale",
+        "steps",
+        "foreign_changes",
+        "samples",
+        "outliers",
+        "received",
+        "without_stamp",
+        "ptp_v2",
+        "overrun",
+        "ntp_requests",
+        "ntp_rejected",
+        "index",
+        "syncs",
+        "pairs",
+    ];
+    fn walk(value: &Value, name: &str, check: &dyn Fn(&str, &Value)) {
+        match value {
+            Value::Object(fields) if name.ends_with("drops") => {
+                assert!(fields.values().all(Value::is_number))
+            }
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| walk(value, name, check)),
+            Value::Array(values) => values.iter().for_each(|value| walk(value, name, check)),
+            value => check(name, value),
+        }
+    }
+    walk(&serde_json::to_value(full()).unwrap(), "", &|name, value| {
+        let named = name.ends_with("_ns") || name.ends_with("_ppb") || unitless.contains(&name);
+        assert!(!number(value) || named, "{name}");
+    });
+}
+
+#[test]
+fn the_example_is_what_the_program_writes() {
+    let written = serde_json::to_string_pretty(&full()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.example.json"), &written).unwrap();
+        return;
+    }
+    assert_eq!(
+        EXAMPLE, written,
+        "UPDATE_EXAMPLES=1 cargo test --lib status writes it anew; fields are only added"
+    );
+}
+
+#[test]
+fn a_status_reads_as_it_was_written_and_what_a_later_release_adds_is_no_fault() {
+    let mut value = serde_json::to_value(full()).unwrap();
+    value["of_the_future"] = 1.into();
+    value["leader"]["of_the_future"] = "x".into();
+    value["drops"]["of_the_future"] = 5.into();
+    let read: Status = serde_json::from_value(value).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), serde_json::to_value(full()).unwrap());
+}
+
+#[test]
+fn a_bound_without_bound_makes_no_status_unreadable() {
+    let mut status = full();
+    status.snapshot.rate = Some(BoundedRate { value_ppb: 1.0, bound_ppb: f64::INFINITY });
+    status.snapshot.commanded_ppb = f64::NAN;
+    let text = serde_json::to_string(&status).unwrap();
+    let read: Status = serde_json::from_str(&text).unwrap();
+    assert!(read.snapshot.rate.unwrap().bound_ppb.is_nan());
+    assert!(words::screen(&read, Span::ZERO).contains("rate error"));
+}
+
+fn near(status: &Status) -> String {
+    words::headline(status, Span::from_ms(200))
+}
+
+#[test]
+fn a_lock_is_told_in_one_line() {
+    assert_eq!(
+        near(&full()),
+        "Locked to 00:1d:c1:a1:72:3c/1 (Preferred Leader) for 2 h 13 min: offset +0.4 µs ± 3.1, rate -33.71 ppm ± 0.02; \
+         UTC +12.4 ms ± 0.1 (leader runs +8.1 ppm against UTC, limit 1.000 s reached in 33 h 52 min)"
+    );
+    let mut status = full();
+    status.snapshot.utc_limit_ns = None;
+    assert!(near(&status).ends_with("(leader runs +8.1 ppm against UTC, no limit set)"));
+    status.snapshot.utc = None;
+    assert!(near(&status).ends_with("UTC unknown (no NTP server has answered)"));
+    assert_eq!(words::advice(&status, Span::ZERO), None);
+}
+
+#[test]
+fn without_a_lock_it_says_why_and_what_to_do() {
+    let mut status = full();
+    let advice = |status: &Status| words::advice(status, Span::ZERO).unwrap();
+    let fault = status.snapshot.fault.take();
+    status.snapshot.state = State::Holdover;
+    status.snapshot.state_age_ns = seconds(3);
+    status.snapshot.reason = "the leader has been silent for 5.5 s".to_owned();
+    assert_eq!(near(&status), "Not locked, Holdover for 3.0 s: the leader has been silent for 5.5 s");
+    assert!(advice(&status).contains("eth0") && advice(&status).contains("querier"));
+    status.snapshot.state = State::Conflict;
+    assert_eq!(advice(&status), "stop chronyd (pid 812)");
+    status.snapshot.state = State::NoLeader;
+    assert!(advice(&status).contains("_ALT1") && advice(&status).contains("cannot be followed"));
+    status.snapshot.other_subdomain = None;
+    assert!(advice(&status).contains("port 320"));
+    status.snapshot.leaders.clear();
+    assert!(advice(&status).contains("63870 PTP packets"));
+    status.snapshot.network.received = 0;
+    assert!(advice(&status).contains("no PTP arrives on eth0"));
+    status.snapshot.only_ptp_v2 = true;
+    assert!(advice(&status).contains("PTPv2"));
+    (status.snapshot.state, status.snapshot.fault) = (State::Acquiring, fault);
+    // Waiting does not mend what is broken.
+    assert!(advice(&status).contains("No buffer space"));
+    status.snapshot.fault = None;
+    assert!(advice(&status).contains("half a minute"));
+    // A loop that stands still is worse than all of that.
+    assert!(words::headline(&status, Span::from_secs(9)).contains("nothing new for 9.0 s"));
+    assert!(words::advice(&status, Span::from_secs(9)).unwrap().contains("4711"));
+}
+
+#[test]
+fn the_whole_status_fits_one_screen() {
+    let mut status = full();
+    status.snapshot.leaders.extend((0..20).map(|_| row("00:1d:c1:00:00:08/1", Standing::Outranked)));
+    let server = status.snapshot.ntp_servers[0].clone();
+    status.snapshot.ntp_servers = vec![server; 9];
+    let event = status.snapshot.events[0].clone();
+    status.snapshot.events = vec![event; 10];
+    let screen = words::screen(&status, Span::ZERO);
+    assert!(screen.lines().count() <= 24, "{screen}");
+    assert!(screen.contains("and 17 more leaders"), "{screen}");
+}
+
+#[test]
+fn quantities_have_the_unit_of_the_greater_part_and_no_negative_zero() {
+    assert_eq!(words::time(-0.4, 413.0), "+0 ns ± 413");
+    assert_eq!(words::time(-1_000.0, 3.0e6), "+0.0 ms ± 3.0");
+    assert_eq!(words::time(-2.5e9, 1.0e6), "-2.500 s ± 0.001");
+    let mut status = full();
+    status.snapshot.utc.as_mut().unwrap().leader_rate = Some(BoundedRate { value_ppb: 9e3, bound_ppb: 4e3 });
+    assert!(near(&status).contains("leader runs +9 ± 4 ppm against UTC"));
+    status.snapshot.utc.as_mut().unwrap().leader_rate = Some(BoundedRate { value_ppb: 9e3, bound_ppb: 90e3 });
+    assert!(near(&status).contains("not known yet"));
+}
+
+#[test]
+fn lengths_of_time_are_told_as_people_tell_them() {
+    let told: Vec<String> =
+        [-5, 1_500_000_000, seconds(59), seconds(119), seconds(600), seconds(7_980), seconds(400_000)]
+            .into_iter()
+            .map(words::duration)
+            .collect();
+    assert_eq!(told, ["0.0 s", "1.5 s", "59 s", "119 s", "10 min", "2 h 13 min", "4 d 15 h"]);
+}
+
+/// A place of its own for a test.
+fn place() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    #[cfg(unix)]
+    let path = folder.path().join("status.sock");
+    #[cfg(windows)]
+    let path = {
+        let mut path = std::ffi::OsString::from(r"\\.\pipe\");
+        path.push(folder.path().file_name().unwrap());
+        path.into()
+    };
+    (folder, path)
+}
+
+#[test]
+fn whoever_connects_gets_the_newest_snapshot() {
+    let (_folder, path) = place();
+    let server = StatusServer::open(&path, true).unwrap();
+    assert!(matches!(fetch(&path), Err(StatusError::NothingYet(_))));
+    for locks in 1..3 {
+        server.publish(Snapshot { locks, ..full().snapshot });
+    }
+    let status = fetch(&path).unwrap();
+    assert_eq!((status.snapshot.locks, status.dry_run, status.pid), (2, true, std::process::id()));
+    assert!(status.taken_utc.unwrap().starts_with("2026-05-28T"));
+    drop(server);
+    assert!(matches!(fetch(&path), Err(StatusError::NotRunning(_))));
+}
+
+/// Serves `text` to one client.
+fn stranger(path: &Path, text: Vec<u8>) {
+    let (listener, claim) = transport::open(path).unwrap();
+    std::thread::spawn(move || {
+        let mut connection = listener.accept().unwrap().unwrap();
+        drop(claim);
+        let _ = connection.write_all(&text);
+    });
+}
+
+#[test]
+fn what_is_no_status_is_refused_with_a_reason() {
+    let answers: [(&[u8], &str); 5] = [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "tells no status"),
+        (b"{}", "schema_version"),
+        (b"{\"schema_version\": 7}", "version 7"),
+        (b"{\"schema_version\": 1}", "missing field"),
+        (&[0xff; 3_000_000], "longer than"),
+    ];
+    for (answer, told) in answers {
+        let (_folder, path) = place();
+        stranger(&path, answer.to_vec());
+        let error = ask(&path).unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains('\n'), "{error}");
+    }
+}
+
+/// Says something to the server, as far as that is possible at all.
+fn talk(path: &Path) {
+    #[cfg(unix)]
+    let _ = std::os::unix::net::UnixStream::connect(path).unwrap().write_all(&[b'x'; 100_000]);
+    #[cfg(windows)]
+    assert!(std::fs::OpenOptions::new().write(true).open(path).is_err(), "a pipe that goes one way");
+}
+
+#[test]
+fn a_server_that_hangs_is_told_apart_from_one_that_is_not_there() {
+    let (_folder, path) = place();
+    assert!(matches!(fetch(&path), Err(StatusError::NotRunning(_))));
+    let (_listener, _claim) = transport::open(&path).unwrap();
+    assert!(matches!(fetch(&path), Err(StatusError::Silent { .. })));
+}
+
+#[test]
+fn nobody_who_hangs_keeps_others_waiting_and_nothing_is_read_from_them() {
+    let (_folder, path) = place();
+    let server = StatusServer::open(&path, false).unwrap();
+    server.publish(full().snapshot);
+    let hanging: Vec<_> = (0..30).map(|_| transport::connect(&path).unwrap()).collect();
+    talk(&path);
+    assert_eq!(fetch(&path).unwrap().snapshot.samples, 31_900);
+    // Whoever takes the answer late still gets it.
+    let mut late = String::new();
+    hanging.into_iter().next_back().unwrap().read_to_string(&mut late).unwrap();
+    assert!(serde_json::from_str::<Status>(&late).is_ok(), "{late}");
+    assert_eq!(Snapshot::before_start(Timestamp::<Raw>::EPOCH, "x").reason, "x");
+}
+
+#[test]
+fn a_place_that_cannot_be_had_costs_nothing_but_the_status() {
+    let longer_than_any =
+        format!(r"{}{}", if cfg!(windows) { r"\\.\pipe\" } else { "/tmp/" }, "x".repeat(300));
+    for place in ["/proc/status.sock", "C:\\status.sock", &longer_than_any] {
+        if cfg!(unix) && place.starts_with("C:") {
+            continue;
+        }
+        assert!(StatusServer::open(Path::new(place), false).is_none(), "{place}");
+    }
+}
+
+#[test]
+fn publishing_never_waits_for_a_slot_that_is_looked_at() {
+    let (_folder, path) = place();
+    let server = StatusServer::open(&path, false).unwrap();
+    server.publish(full().snapshot);
+    server.while_looked_at(|| server.publish(Snapshot { samples: 1, ..full().snapshot }));
+    assert_eq!(fetch(&path).unwrap().snapshot.samples, 31_900, "left out");
+    server.publish(Snapshot { samples: 2, ..full().snapshot });
+    assert_eq!(fetch(&path).unwrap().snapshot.samples, 2);
+}
