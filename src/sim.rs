@@ -12,18 +12,25 @@
 //!      world: true time, queue of events ──► marks ──► oracle ◄───┘
 //! ```
 
+mod absence;
 mod backend;
+pub mod catalogue;
 pub mod command;
+mod load;
 mod oracle;
 mod oscillator;
 mod path;
 mod plan;
 mod random;
 mod report;
+pub mod runner;
 mod scenario;
 mod sender;
 mod server;
+mod statistics;
+mod svg;
 mod tap;
+mod twin;
 mod world;
 
 use std::cell::RefCell;
@@ -33,12 +40,15 @@ use std::rc::Rc;
 
 pub use backend::{SimClock, SimNetwork, SimNtp};
 pub use oracle::{DisturbanceFigures, Figures, RunResult, Second};
-pub use report::{Check, Summary, csv, summarise, table};
+pub use report::{Check, Summary, csv, snapshot_of, summarise, table};
 pub use scenario::{Scenario, ScenarioError};
+pub use svg::draw;
 
 use crate::config::Config;
 use crate::controller::PtpController;
 use crate::snapshot::Snapshot;
+use crate::state::SavedState;
+use absence::RestartKind;
 use oracle::Oracle;
 use tap::Tap;
 use world::{SharedWorld, World};
@@ -49,6 +59,16 @@ pub trait Follower {
     fn turn(&mut self);
     /// What it claims.
     fn snapshot(&mut self) -> Snapshot;
+    /// What it wants to be saved now.
+    fn state_due(&mut self) -> Option<SavedState> {
+        None
+    }
+    /// It is told to end; returns what it leaves for the next run.
+    fn shut_down(&mut self) -> Option<SavedState> {
+        None
+    }
+    /// It starts with what the last run left.
+    fn resume(&mut self, _saved: &SavedState) {}
 }
 
 impl Follower for RealController {
@@ -56,13 +76,26 @@ impl Follower for RealController {
         self.turn();
     }
     fn snapshot(&mut self) -> Snapshot {
-        PtpController::snapshot(self)
+        PtpController::glance(self)
+    }
+    fn state_due(&mut self) -> Option<SavedState> {
+        PtpController::state_due(self)
+    }
+    fn shut_down(&mut self) -> Option<SavedState> {
+        PtpController::shut_down(self);
+        self.state()
+    }
+    fn resume(&mut self, saved: &SavedState) {
+        PtpController::resume(self, saved);
     }
 }
 
 /// Plays a scenario with the real controller.
 pub fn run(scenario: &Scenario, seed: u64) -> RunResult {
-    run_with(scenario, seed, real_controller(seed))
+    let result = run_with(scenario, seed, real_controller(seed));
+    let Some(twin) = scenario.twin() else { return result };
+    let seed = twin::seed_of(seed);
+    twin::compare(scenario, result, &run_with(&twin, seed, real_controller(seed)))
 }
 
 /// Plays a scenario with the real controller, and writes what its computer would have captured meanwhile to
@@ -85,13 +118,8 @@ pub fn run_captured(scenario: &Scenario, seed: u64, file: File) -> io::Result<Ru
 
 type RealController = PtpController<SimNetwork, SimClock, SimNtp>;
 
-fn real_controller(seed: u64) -> impl FnOnce(Config, SimNetwork, SimClock, SimNtp) -> RealController {
+fn real_controller(seed: u64) -> impl FnMut(Config, SimNetwork, SimClock, SimNtp) -> RealController {
     move |config, network, clock, ntp| PtpController::new(config, network, clock, ntp, seed)
-}
-
-/// Plays a scenario with the real controller and all of its seeds, from 1 on.
-pub fn run_seeds(scenario: &Scenario) -> Vec<RunResult> {
-    (1..=scenario.seeds()).map(|seed| run(scenario, seed)).collect()
 }
 
 /// A snapshot is taken after a turn only when this much true time has passed, in ns, or the clock was changed:
@@ -105,7 +133,7 @@ const IDLE_TURN_NS: i64 = 1_000;
 pub fn run_with<F: Follower>(
     scenario: &Scenario,
     seed: u64,
-    make: impl FnOnce(Config, SimNetwork, SimClock, SimNtp) -> F,
+    make: impl FnMut(Config, SimNetwork, SimClock, SimNtp) -> F,
 ) -> RunResult {
     run_in(&Rc::new(RefCell::new(World::new(scenario, seed))), scenario, seed, make)
 }
@@ -114,14 +142,18 @@ fn run_in<F: Follower>(
     shared: &SharedWorld,
     scenario: &Scenario,
     seed: u64,
-    make: impl FnOnce(Config, SimNetwork, SimClock, SimNtp) -> F,
+    mut make: impl FnMut(Config, SimNetwork, SimClock, SimNtp) -> F,
 ) -> RunResult {
-    let mut follower = make(
-        scenario.follower_config(),
-        SimNetwork::new(Rc::clone(shared)),
-        SimClock::new(Rc::clone(shared)),
-        SimNtp::new(Rc::clone(shared)),
-    );
+    let mut start = || {
+        make(
+            scenario.follower_config(),
+            SimNetwork::new(Rc::clone(shared)),
+            SimClock::new(Rc::clone(shared)),
+            SimNtp::new(Rc::clone(shared)),
+        )
+    };
+    let mut follower = start();
+    let mut left: Option<SavedState> = None;
     let mut oracle = Oracle::new(scenario);
     let (mut seen_at, mut seen_commands) = (i64::MIN, 0);
     loop {
@@ -147,6 +179,20 @@ fn run_in<F: Follower>(
         if due {
             let snapshot = follower.snapshot();
             oracle.take_snapshot(snapshot, &shared.borrow());
+        }
+        left = follower.state_due().or(left);
+        let restart = shared.borrow().restart_due();
+        if let Some(plan) = restart {
+            if plan.kind != RestartKind::Kill {
+                left = follower.shut_down().or(left);
+            }
+            shared.borrow_mut().restart(plan);
+            oracle.forget_what_is_shown();
+            follower = start();
+            left = plan.found(left);
+            if let Some(saved) = &left {
+                follower.resume(saved);
+            }
         }
     }
     let world = shared.borrow();

@@ -1,18 +1,15 @@
-//! The scenarios of the table, with few seeds, in virtual time: what is reached must stay reached.
+//! All scenarios, with few seeds, in virtual time: what is reached must stay reached.
 //!
-//! A figure that misses its limit is in [`KNOWN`]; the list can only shrink. More seeds and all scenarios:
-//! `dantetimesync simulate scenarios/*.toml`.
-
-#![allow(clippy::panic, reason = "tests")]
-
-use std::fs;
-use std::path::Path;
+//! A figure that misses its limit is in [`dantetimesync::sim::catalogue::KNOWN`]. More seeds, and the scenarios
+//! that take too long here: `dantetimesync bench`.
 
 use dantetimesync::clock::{ClockError, KernelStatus, Reading, SystemClock};
 use dantetimesync::controller::PtpController;
-use dantetimesync::sim::command::play;
+use dantetimesync::sim::catalogue::{catalogue, known};
+use dantetimesync::sim::runner::{Row, play_rows};
 use dantetimesync::sim::{
-    Follower, RunResult, Scenario, SimClock, SimNetwork, SimNtp, Summary, run, run_with, summarise, table,
+    Follower, RunResult, Scenario, SimClock, SimNetwork, SimNtp, Summary, run, run_with, snapshot_of,
+    summarise, table,
 };
 use dantetimesync::snapshot::Snapshot;
 use dantetimesync::time::{Rate, Raw, Span, Timestamp};
@@ -20,88 +17,39 @@ use dantetimesync::time::{Rate, Raw, Span, Timestamp};
 /// Enough to catch what is not luck; the table pools 20.
 const SEEDS: u64 = 2;
 
-/// Figures that do not keep their limits yet, by scenario file and the check's name.
-const KNOWN: &[(&str, &str)] = &[];
+/// Longer worlds are left to `bench`.
+const LONGEST: Span = Span::from_secs(6 * 3_600);
 
-fn scenario(file: &str) -> Scenario {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{file}.toml"));
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    Scenario::from_toml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Plays a scenario and compares what misses its limit with what is known to.
-#[track_caller]
-fn holds(file: &str) {
-    let scenario = scenario(file);
-    let summary = summarise(&scenario, &play(&scenario, SEEDS));
-    let judged = summary.checks.iter().filter(|check| check.at_least.or(check.at_most).is_some()).count();
-    assert!(judged >= 2, "{file} judges nothing");
-    let failing = failing(&summary);
-    let known: Vec<&str> = KNOWN.iter().filter(|(of, _)| *of == file).map(|(_, check)| *check).collect();
-    let worse: Vec<_> = failing.iter().filter(|check| !known.contains(check)).collect();
-    assert!(
-        worse.is_empty(),
-        "{file}: no longer reached: {worse:?}\n{}",
-        table(std::slice::from_ref(&summary))
+#[test]
+fn what_is_reached_stays_reached() {
+    let mut scenarios = catalogue().expect("every scenario can be read");
+    scenarios.retain(|scenario| scenario.duration() <= LONGEST);
+    let few = |scenario: Scenario| Row { seeds: 1..=SEEDS.min(scenario.seeds()), scenario };
+    let rows: Vec<Row> = scenarios.into_iter().map(few).collect();
+    let mut report = String::new();
+    play_rows(
+        &rows,
+        |_| {},
+        |row, played| {
+            let summary = summarise(&row.scenario, &played.runs);
+            let judged = summary.checks.iter().filter(|check| check.at_least.or(check.at_most).is_some());
+            assert!(judged.count() >= 2, "{} judges nothing", summary.id);
+            if failing(&summary).iter().any(|figure| known(&summary.id, figure, SEEDS).is_none()) {
+                report += &table(std::slice::from_ref(&summary));
+            }
+        },
     );
-    let better: Vec<_> = known.iter().filter(|check| !failing.contains(check)).collect();
-    assert!(better.is_empty(), "{file}: now reached, remove from KNOWN: {better:?}");
+    assert!(report.is_empty(), "no longer reached:\n{report}");
 }
 
 fn failing(summary: &Summary) -> Vec<&str> {
     summary.checks.iter().filter(|check| !check.passed()).map(|check| check.name.as_str()).collect()
 }
 
-macro_rules! scenarios {
-    ($($test:ident: $file:literal,)*) => {
-        $(#[test]
-        fn $test() {
-            holds($file);
-        })*
-
-        #[test]
-        fn what_is_known_to_fail_is_played() {
-            let played = [$($file),*];
-            for (file, check) in KNOWN {
-                assert!(played.contains(file), "{check} of {file}, which no test plays");
-            }
-        }
-    };
-}
-
-scenarios! {
-    s1_the_base_world: "s1",
-    s1u_utc_is_followed: "s1u",
-    s5_an_aes67_device_beside_the_leader: "s5",
-    s6b_forged_syncs: "s6b",
-    s8_another_leader_takes_over: "s8",
-    s8c_the_leader_reboots: "s8c",
-    s9_the_leader_is_silent_for_20_minutes: "s9",
-    s10_ntp_never_answers: "s10",
-    s10c_ntp_answers_late: "s10c",
-    s15a_somebody_steps_the_clock: "s15a",
-    s15b_somebody_slews_the_clock: "s15b",
-}
-
-#[test]
-fn every_scenario_can_be_read_and_judges_something() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let mut ids = std::collections::BTreeSet::new();
-    for entry in fs::read_dir(folder).expect("the folder of scenarios") {
-        let path = entry.expect("an entry").path();
-        let file = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
-        let scenario = scenario(&file);
-        assert_eq!(scenario.id().to_lowercase(), file, "the file is named after the scenario");
-        assert!(!scenario.title().is_empty(), "{file}");
-        assert!(ids.insert(scenario.id().to_owned()), "{file}: {} is there twice", scenario.id());
-    }
-    assert!(ids.len() >= 40, "{}", ids.len());
-}
-
 #[test]
 fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
-    let scenario = scenario("s1").lasting(Span::from_secs(700));
-    let figures = |seed| table(&[summarise(&scenario, &[run(&scenario, seed)])]);
+    let scenario = Scenario::from_toml("duration_s = 700.0").expect("a scenario");
+    let figures = |seed| snapshot_of(&[summarise(&scenario, &[run(&scenario, seed)])]);
     assert_eq!(figures(1), figures(1));
     assert_ne!(figures(1), figures(2));
 }

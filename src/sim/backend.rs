@@ -4,7 +4,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::world::{NtpArrival, NtpWhat, Received, SharedWorld};
+use super::world::{NtpArrival, NtpWhat, Received, SharedWorld, World};
+use crate::clock::rate::{FINE, Neighbours};
 use crate::clock::{ClockError, KernelStatus, Reading, StampFault, SystemClock, Timeline};
 use crate::net::{
     Datagram, Interface, NetworkCounters, NetworkError, NetworkEvent, Pollable, PtpNetwork, Stamp,
@@ -40,6 +41,9 @@ impl PtpNetwork for SimNetwork {
 
     fn next_event(&mut self, timeline: &Timeline) -> Result<Option<NetworkEvent>, NetworkError> {
         let mut world = self.world.borrow_mut();
+        if world.take_link_change() {
+            return Ok(Some(NetworkEvent::LinkChanged { listening: interfaces(&world) }));
+        }
         let read = world.event.read().or_else(|| world.general.read());
         let Some(Received { port, source, stamp, payload }) = read else { return Ok(None) };
         self.received += 1;
@@ -48,12 +52,11 @@ impl PtpNetwork for SimNetwork {
     }
 
     fn interfaces(&self) -> Vec<Interface> {
-        let address = Ipv4Addr::new(10, 77, 0, 2);
-        vec![Interface { index: INTERFACE, name: "sim0".to_owned(), address, wired: true }]
+        interfaces(&self.world.borrow())
     }
 
     fn rejoin(&mut self) -> Result<(), NetworkError> {
-        Ok(())
+        if self.world.borrow().host().is_some() { Ok(()) } else { Err(NetworkError::NoInterface) }
     }
 
     fn counters(&self) -> NetworkCounters {
@@ -62,6 +65,16 @@ impl PtpNetwork for SimNetwork {
 }
 
 const INTERFACE: u32 = 2;
+
+fn interfaces(world: &World) -> Vec<Interface> {
+    let interface = |host| Interface {
+        index: INTERFACE,
+        name: "sim0".to_owned(),
+        address: Ipv4Addr::new(10, 77, 0, host),
+        wired: true,
+    };
+    world.host().map(interface).into_iter().collect()
+}
 
 /// The system clock of a simulated world.
 #[derive(Debug)]
@@ -102,6 +115,11 @@ impl SystemClock for SimClock {
         Ok(set)
     }
 
+    fn rates_around(&self, wanted: Rate) -> Option<Neighbours> {
+        let quantum = Rate::from_ppm(self.world.borrow().scenario().clock.rate_quantum_ppm);
+        (quantum > FINE).then(|| Neighbours::of(wanted, quantum)).flatten()
+    }
+
     fn step(&mut self, by: Span) -> Result<Span, ClockError> {
         let mut world = self.world.borrow_mut();
         let quantum = world.scenario().clock.step_quantum_ns;
@@ -120,6 +138,18 @@ impl SystemClock for SimClock {
     fn rate(&mut self) -> Result<Rate, ClockError> {
         Ok(Rate::from_ratio(self.world.borrow().system_rate()))
     }
+
+    fn slept(&mut self) -> Option<Span> {
+        Some(Span::from_ns(self.world.borrow().slept()))
+    }
+
+    fn boot_id(&mut self) -> Option<String> {
+        Some(format!("boot {}", self.world.borrow().boots()))
+    }
+
+    fn counter(&mut self) -> Option<String> {
+        Some(format!("counter {}", self.world.borrow().counters()))
+    }
 }
 
 /// The NTP servers of a simulated world.
@@ -135,9 +165,7 @@ impl SimNtp {
 }
 
 impl NtpSource for SimNtp {
-    fn pollables(&self) -> Vec<Pollable> {
-        Vec::new()
-    }
+    fn pollables(&self, _wanted: &mut Vec<Pollable>) {}
 
     fn mark_ready(&mut self, _ready: &[Pollable]) {}
 
@@ -188,7 +216,6 @@ mod tests {
     use std::rc::Rc;
 
     use super::super::scenario::Scenario;
-    use super::super::world::World;
     use super::*;
 
     fn world(text: &str) -> SharedWorld {

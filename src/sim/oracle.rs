@@ -16,9 +16,14 @@ use std::collections::BTreeMap;
 
 use super::plan::ns_of_s;
 use super::scenario::{DisturbancePlan, Scenario};
+use super::statistics::{Honesty, largest, median, rms, spread};
 use super::world::{Mark, World};
+use crate::config::UtcLimit;
+use crate::config::window::DailyWindow;
 use crate::snapshot::{BoundedRate, BoundedTime, Snapshot, State};
-use crate::time::{LeaderId, TimescaleId, Timestamp};
+use crate::time::{Leader, LeaderId, Line, Span, System, TimescaleId, Timestamp};
+
+const SECOND_NS: i64 = 1_000_000_000;
 
 /// A true rate error above this is no lock, in ppb.
 const FALSE_RATE_PPB: f64 = 1_000.0;
@@ -50,10 +55,22 @@ pub struct Second {
     pub utc_ns: f64,
     /// The error against UTC shown.
     pub shown_utc: Option<BoundedTime>,
+    /// Rate of the target against the leader, in ppb.
+    pub slew_ppb: f64,
+    /// The target may be slewed at this time of day.
+    pub may_slew: bool,
     /// Constants are fitted per segment.
     pub segment: usize,
     /// The last Follow_Up of the leader shown arrived too long ago for a lock.
     pub stale: bool,
+    /// System clock minus the target that was followed before the last disturbance, in ns; NaN without one.
+    pub line_ns: f64,
+    /// Samples that the follower has counted as not fitting, so far.
+    pub outliers: u64,
+    /// `phase_ns` without its constant, once the run has been judged; NaN before.
+    pub error_ns: f64,
+    /// Truth minus offset shown without its constant, in ns, once the run has been judged.
+    pub print_error_ns: Option<f64>,
 }
 
 /// The figures of one run. A figure that does not exist is NaN, one that was never reached infinite; both fail
@@ -78,6 +95,21 @@ pub struct Figures {
     pub utc_rms_us: f64,
     /// The largest of them.
     pub utc_max_us: f64,
+    /// How often the target began to be slewed against the leader.
+    pub slews: f64,
+    /// The fastest of these slews.
+    pub slew_max_ppm: f64,
+    /// Seconds in which it was slewed outside of the time of day at which it may be.
+    pub slew_outside_s: f64,
+    /// This clock's mean rate minus that of the computer beside it: the slope of the straight line through their
+    /// difference.
+    pub twin_rate_ppm: f64,
+    /// This clock's rate minus that of the computer beside it, over 1 s, root mean square.
+    pub twin_rate_rms_ppm: f64,
+    /// This clock minus that of the computer beside it, root mean square.
+    pub twin_rms_us: f64,
+    /// The largest of them.
+    pub twin_max_us: f64,
     /// NTP requests an hour and server.
     pub ntp_per_h: f64,
     /// Commanded steps after the first Locked.
@@ -96,6 +128,8 @@ pub struct Figures {
     pub bound_ok_rate: f64,
     /// The same for the error against UTC.
     pub bound_ok_utc: f64,
+    /// The least of the three shares over the seconds that were not shown as Locked; NaN when there are none.
+    pub bound_ok_unlocked: f64,
     /// Median bound of the offset by the median size of its true error.
     pub bound_ratio: f64,
     /// The same for the rate.
@@ -125,6 +159,14 @@ pub struct DisturbanceFigures {
     pub phase_us: f64,
     /// Largest true rate error over one second.
     pub rate_ppm: f64,
+    /// Largest distance, in Locked seconds, from the line that was followed before; NaN without one.
+    pub line_us: f64,
+    /// True phase error by its printed bound, in the last second; NaN where none is printed.
+    pub bound_share: f64,
+    /// Seconds shown as Holdover although a bound is wider than what leaves a lock.
+    pub overstay_s: f64,
+    /// Samples that the follower counted as not fitting.
+    pub outliers: f64,
 }
 
 /// Everything that is known of one run.
@@ -160,8 +202,24 @@ pub(super) struct Oracle<'a> {
     truth: Option<Truth>,
     truths: usize,
     last: Option<Mark>,
+    /// Where slews have a window.
+    window: Option<DailyWindow>,
+    /// The target as it was at the last second, and the truth that it belongs to.
+    came_along: Option<(Line<System, Leader>, usize)>,
     seconds: Vec<Second>,
     states: Vec<(f64, State)>,
+    /// The target shown last while Locked, and the one of them at the last disturbance.
+    lately: Option<Followed>,
+    before: Option<Followed>,
+    /// Disturbances that have begun.
+    begun: usize,
+}
+
+/// A target, and the leader clock that it refers to.
+#[derive(Debug, Clone, Copy)]
+struct Followed {
+    target: Line<System, Leader>,
+    truth: Truth,
 }
 
 impl<'a> Oracle<'a> {
@@ -172,13 +230,32 @@ impl<'a> Oracle<'a> {
             truth: None,
             truths: 0,
             last: None,
+            window: scenario.follower_config().utc_slew_window,
+            came_along: None,
             seconds: Vec::new(),
             states: Vec::new(),
+            lately: None,
+            before: None,
+            begun: 0,
+        }
+    }
+
+    /// The follower was not there: until it shows something, nothing is judged.
+    pub(super) fn forget_what_is_shown(&mut self) {
+        self.shown = None;
+    }
+
+    /// Keeps what was followed when a disturbance begins.
+    fn note_disturbances(&mut self, elapsed: i64) {
+        let begun = self.scenario.disturbance.iter().filter(|plan| ns_of_s(plan.at_s) <= elapsed).count();
+        if begun != self.begun {
+            (self.begun, self.before) = (begun, self.lately);
         }
     }
 
     /// The follower shows this from now on.
     pub(super) fn take_snapshot(&mut self, snapshot: Snapshot, world: &World) {
+        self.note_disturbances(world.elapsed(world.now()));
         if self.states.last().is_none_or(|(_, state)| *state != snapshot.state) {
             self.states.push((world.elapsed(world.now()) as f64 / 1e9, snapshot.state));
         }
@@ -191,31 +268,52 @@ impl<'a> Oracle<'a> {
                 self.truths += 1;
             }
         }
+        if let (State::Locked, Some(target), Some(truth)) = (snapshot.state, snapshot.target, self.truth) {
+            self.lately = Some(Followed { target, truth });
+        }
         self.shown = Some(snapshot);
     }
 
     /// Looks at the seconds that have passed, with what was shown last.
     pub(super) fn take_seconds(&mut self, world: &mut World) {
         for mark in world.take_marks() {
+            self.note_disturbances(world.elapsed(mark.at));
             let last = self.last.replace(mark);
             if let (Some(last), Some(second)) = (last, self.second(mark, last, world)) {
                 debug_assert!(last.at < mark.at, "seconds pass in order");
                 self.seconds.push(second);
             }
+            self.came_along =
+                self.shown.as_ref().and_then(|shown| shown.target).map(|line| (line, self.truths));
         }
     }
 
     fn second(&self, mark: Mark, last: Option<Mark>, world: &World) -> Option<Second> {
-        let (last, shown, truth) = (last?, self.shown.as_ref()?, self.truth?);
+        // Nobody was there to be judged in between.
+        let last = last.filter(|last| mark.at - last.at <= SECOND_NS)?;
+        let (shown, truth) = (self.shown.as_ref()?, self.truth?);
         let target = shown.target?;
         let elapsed = world.elapsed(mark.at);
         // One base for both ends of the second: a path that changes is no change of the clock's rate.
         let base = self.scenario.path.base_ns(elapsed);
         let (_, clock) = world.leader(truth.id)?;
-        let target_at = |at| target.at(Timestamp::from_ns(clock.at(truth.life, at - base))).as_ns();
-        let (target_now, target_then) = (target_at(mark.at), target_at(last.at));
+        let along = |line: Line<System, Leader>, at| {
+            line.at(Timestamp::from_ns(clock.at(truth.life, at - base))).as_ns()
+        };
+        // Where a slew changed within the second, the target came along another line; not so where it moved.
+        let came_along = self.came_along.filter(|(line, truths)| {
+            let goes_on = (line.at(target.b) - target.a).abs() < SAME_TARGET;
+            *truths == self.truths && line.rate != target.rate && goes_on
+        });
+        let line_then = came_along.map_or(target, |(line, _)| line);
+        let (target_now, target_then) = (along(target, mark.at), along(line_then, last.at));
         let gained = (mark.system - last.system) - (target_now - target_then);
         let target_rate = (1.0 + target.rate.ratio()) * (1.0 + clock.rate(truth.life, mark.at - base));
+        let line = self.before.and_then(|before| {
+            let (_, clock) = world.leader(before.truth.id)?;
+            let leader = Timestamp::from_ns(clock.at(before.truth.life, mark.at - base));
+            Some((mark.system - before.target.at(leader).as_ns()) as f64)
+        });
         let refits = self.scenario.disturbance.iter();
         let refits = refits.filter(|plan| plan.refit && elapsed >= ns_of_s(plan.at_s)).count();
         let timeout = (10 * world.leader_interval(truth.index)).clamp(2_500_000_000, 4_500_000_000);
@@ -229,21 +327,34 @@ impl<'a> Oracle<'a> {
             rate_ppb: gained as f64 / ((mark.at - last.at) as f64 / 1e9),
             rate_now_ppb: ((1.0 + mark.rate) / target_rate - 1.0) * 1e9,
             shown_rate: shown.rate,
-            utc_ns: (mark.system - mark.at) as f64,
+            utc_ns: (mark.system - mark.at - self.scenario.leapt_ns(elapsed)) as f64,
             shown_utc: shown.utc.as_ref().map(|utc| utc.offset),
+            slew_ppb: target.rate.ppb(),
+            may_slew: self.window.is_none_or(|window| window.left(Span::from_ns(mark.at)).is_some()),
             segment: self.truths + refits,
             stale: age > timeout + STALE_GRACE_NS,
+            line_ns: line.unwrap_or(f64::NAN),
+            outliers: shown.outliers,
+            error_ns: f64::NAN,
+            print_error_ns: None,
         })
     }
 
     /// The figures of the run that has ended.
-    pub(super) fn judge(self, seed: u64, world: &World) -> RunResult {
+    pub(super) fn judge(mut self, seed: u64, world: &World) -> RunResult {
         let judge = Judge::new(self.scenario, &self.seconds, &self.states);
         let figures = judge.figures(world);
         let disturbances = judge.disturbances();
+        let errors: Vec<_> = judge.phase.into_iter().zip(judge.offset_error).collect();
+        for (second, (error, print_error)) in self.seconds.iter_mut().zip(errors) {
+            (second.error_ns, second.print_error_ns) = (error, print_error);
+        }
         RunResult { seed, figures, disturbances, seconds: self.seconds, states: self.states }
     }
 }
+
+/// Two lines of a target that goes on meet this closely: a slew changes by half a ppm in a second.
+const SAME_TARGET: Span = Span::from_us(1);
 
 /// A timeout is noticed by a wake-up, which may be a little late.
 const STALE_GRACE_NS: i64 = 500_000_000;
@@ -292,7 +403,9 @@ impl<'a> Judge<'a> {
             let steps = world.record.steps.iter();
             steps.filter(move |(at, _)| world.elapsed(*at) as f64 / 1e9 > lock_s)
         };
-        let [offset, rate, utc] = self.bounds();
+        let [offset, rate, utc] = self.bounds(|_| true);
+        let unlocked = self.bounds(|second| second.state != State::Locked).map(|it| it.ok);
+        let slewed = self.slewed();
         let hours = self.scenario.duration_s / 3_600.0;
         let servers = self.scenario.ntp.len().max(1) as f64;
         Figures {
@@ -305,6 +418,13 @@ impl<'a> Judge<'a> {
             phase_constant_us: self.constant / 1e3,
             utc_rms_us: rms(of(|second| second.utc_ns)) / 1e3,
             utc_max_us: largest(of(|second| second.utc_ns)) / 1e3,
+            slews: slewed.slews,
+            slew_max_ppm: slewed.max_ppm,
+            slew_outside_s: slewed.outside_s,
+            twin_rate_ppm: f64::NAN,
+            twin_rate_rms_ppm: f64::NAN,
+            twin_rms_us: f64::NAN,
+            twin_max_us: f64::NAN,
             ntp_per_h: world.record.ntp_requests as f64 / servers / hours,
             steps: late_steps().count() as f64,
             backward: late_steps().filter(|(_, by)| *by < 0).count() as f64,
@@ -314,6 +434,7 @@ impl<'a> Judge<'a> {
             bound_ok_offset: offset.ok,
             bound_ok_rate: rate.ok,
             bound_ok_utc: utc.ok,
+            bound_ok_unlocked: unlocked.into_iter().fold(f64::NAN, f64::min),
             bound_ratio: offset.ratio,
             bound_ratio_rate: rate.ratio,
             bound_ratio_utc: utc.ratio,
@@ -321,16 +442,16 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// How honest the three bounds are: offset, rate, UTC.
-    fn bounds(&self) -> [Honesty; 3] {
-        let shown = self.seconds.iter().zip(&self.offset_error);
+    /// How honest the three bounds are in these seconds: offset, rate, UTC.
+    fn bounds(&self, counts: impl Fn(&Second) -> bool) -> [Honesty; 3] {
+        let seconds = || self.seconds.iter().zip(&self.offset_error).filter(|(second, _)| counts(second));
         [
-            Honesty::of(shown.filter_map(|(it, error)| Some(((*error)?, it.shown_offset?.bound_ns)))),
-            Honesty::of(self.seconds.iter().filter_map(|it| {
+            Honesty::of(seconds().filter_map(|(it, error)| Some(((*error)?, it.shown_offset?.bound_ns)))),
+            Honesty::of(seconds().filter_map(|(it, _)| {
                 let shown = it.shown_rate?;
                 Some((it.rate_now_ppb - shown.value_ppb, shown.bound_ppb))
             })),
-            Honesty::of(self.seconds.iter().filter_map(|it| {
+            Honesty::of(seconds().filter_map(|(it, _)| {
                 let shown = it.shown_utc?;
                 Some((it.utc_ns - shown.value_ns, shown.bound_ns))
             })),
@@ -348,6 +469,21 @@ impl<'a> Judge<'a> {
             second.state == State::Locked && wrong && !excused(second)
         };
         self.seconds.iter().zip(&self.phase).filter(is_false).count() as f64
+    }
+
+    /// How the target was slewed. Only where that is bounded: always following UTC is no row of single slews.
+    fn slewed(&self) -> Slewed {
+        if !matches!(self.scenario.follower_config().utc_limit, UtcLimit::Within(limit) if limit > Span::ZERO)
+        {
+            return Slewed { slews: f64::NAN, max_ppm: f64::NAN, outside_s: f64::NAN };
+        }
+        let begins = |pair: &&[Second]| pair[0].slew_ppb == 0.0 && pair[1].slew_ppb != 0.0;
+        let outside = |second: &&Second| second.slew_ppb != 0.0 && !second.may_slew;
+        Slewed {
+            slews: self.seconds.windows(2).filter(begins).count() as f64,
+            max_ppm: largest(self.seconds.iter().map(|second| second.slew_ppb)) / 1e3,
+            outside_s: self.seconds.iter().filter(outside).count() as f64,
+        }
     }
 
     fn demotions(&self) -> usize {
@@ -402,6 +538,10 @@ impl<'a> Judge<'a> {
             (None, Some(_)) => 0.0,
             (None, None) => f64::NAN,
         };
+        let outliers_until = |end: f64| {
+            let before = self.seconds.iter().take_while(|second| second.t_s <= end);
+            before.last().map_or(0, |second| second.outliers)
+        };
         DisturbanceFigures {
             at_s: at,
             what: plan.what.clone(),
@@ -411,9 +551,46 @@ impl<'a> Judge<'a> {
             pull_in_s,
             phase_us: largest(inside.iter().map(|(_, phase, _)| *phase)) / 1e3,
             rate_ppm: largest(inside.iter().map(|(.., rate)| *rate)) / 1e3,
+            line_us: self.distance_from_line(plan) / 1e3,
+            bound_share: self.bound_share(until),
+            overstay_s: self.overstayed(at, until),
+            // The count begins anew after a restart.
+            outliers: outliers_until(until).saturating_sub(outliers_until(at)) as f64,
         }
     }
+
+    /// How far a Locked clock has left the line that it followed before, in ns; the constant is that of the last
+    /// minute before.
+    fn distance_from_line(&self, plan: &DisturbancePlan) -> f64 {
+        let locked = || self.seconds.iter().filter(|second| second.state == State::Locked);
+        let before = locked().rev().skip_while(|second| second.t_s > plan.at_s).take(SETTLED_S);
+        let constant = median(before.map(|second| second.phase_ns).collect());
+        let end = plan.at_s + plan.recover_s;
+        let after = locked().filter(|second| second.t_s > plan.at_s && second.t_s <= end);
+        largest(after.map(|second| second.line_ns - constant))
+    }
+
+    fn bound_share(&self, until: f64) -> f64 {
+        let shown = self.seconds.iter().zip(&self.offset_error).rev();
+        let mut shown = shown.filter(|(second, _)| second.t_s <= until);
+        let last = shown.find_map(|(second, error)| Some((*error)?.abs() / second.shown_offset?.bound_ns));
+        last.unwrap_or(f64::NAN)
+    }
+
+    fn overstayed(&self, at: f64, until: f64) -> f64 {
+        let inside = self.seconds.iter().filter(|second| second.t_s > at && second.t_s <= until);
+        let too_wide = |second: &&Second| {
+            let offset = second.shown_offset.is_none_or(|it| it.bound_ns > FALSE_PHASE_NS + READ_NS);
+            let rate = second.shown_rate.is_none_or(|it| it.bound_ppb > FALSE_RATE_PPB);
+            second.state == State::Holdover && (offset || rate)
+        };
+        inside.filter(too_wide).count() as f64
+    }
 }
+
+/// What a bound holds besides the leader's line: the reading of the clocks, and what comes to it until the next
+/// snapshot, in ns.
+const READ_NS: f64 = 1_000.0;
 
 fn to_lock<'a>(mut states: impl Iterator<Item = &'a (f64, State)>, at: f64) -> f64 {
     states.find(|(_, state)| *state == State::Locked).map_or(f64::INFINITY, |(t, _)| t - at)
@@ -428,7 +605,7 @@ fn recovers(scenario: &Scenario, t_s: f64) -> bool {
     plans.any(|plan| t_s >= plan.at_s && t_s <= plan.at_s + plan.recover_s)
 }
 
-fn is_steady(scenario: &Scenario, t_s: f64) -> bool {
+pub(super) fn is_steady(scenario: &Scenario, t_s: f64) -> bool {
     t_s >= scenario.steady_from_s && !recovers(scenario, t_s)
 }
 
@@ -463,46 +640,16 @@ fn constants(
     segments.into_iter().map(|(segment, values)| (segment, fit(values))).collect()
 }
 
-/// How often a bound holds, and how wide it is.
-struct Honesty {
-    ok: f64,
-    ratio: f64,
-}
-
-impl Honesty {
-    /// From pairs of a true error and its printed bound.
-    fn of(pairs: impl Iterator<Item = (f64, f64)>) -> Self {
-        let (errors, bounds): (Vec<f64>, Vec<f64>) = pairs.map(|(error, bound)| (error.abs(), bound)).unzip();
-        let inside = errors.iter().zip(&bounds).filter(|(error, bound)| error <= bound).count();
-        Self { ok: inside as f64 / errors.len() as f64, ratio: median(bounds) / median(errors) }
-    }
+/// How the target was slewed against the leader.
+struct Slewed {
+    slews: f64,
+    max_ppm: f64,
+    outside_s: f64,
 }
 
 /// Offset and rate must be printed; UTC may be unknown.
 fn least_share(offset: f64, rate: f64, utc: f64) -> f64 {
     if offset.is_nan() || rate.is_nan() { f64::NAN } else { offset.min(rate).min(utc) }
-}
-
-fn rms(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value * value, count + 1.0));
-    f64::sqrt(sum / count)
-}
-
-/// The largest size, NaN of none.
-fn largest(values: impl Iterator<Item = f64>) -> f64 {
-    values.map(f64::abs).fold(f64::NAN, f64::max)
-}
-
-fn spread(values: impl Iterator<Item = f64>) -> f64 {
-    let ends = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
-    let (low, high) = values.fold((f64::NAN, f64::NAN), ends);
-    high - low
-}
-
-/// The middle of the values (the upper one of two), NaN of none.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

@@ -15,6 +15,13 @@ pub(super) struct OscillatorPlan {
     /// A sine of this amplitude: temperature.
     pub(super) wave_ppm: f64,
     pub(super) wave_period_s: f64,
+    /// Flicker: a rate whose wander is equally strong in every octave of time between 2 s and 2 h; this is the
+    /// standard deviation of each octave.
+    pub(super) flicker_ppm: f64,
+    /// Jumps at random times, this many an hour in the mean.
+    pub(super) jumps_per_h: f64,
+    /// Standard deviation of a jump.
+    pub(super) jump_ppm: f64,
     pub(super) step: Vec<RateStep>,
 }
 
@@ -24,6 +31,9 @@ pub(super) struct OscillatorPlan {
 pub(super) struct RateStep {
     pub(super) at_s: f64,
     pub(super) ppm: f64,
+    /// The computer counts time by another counter from then on, and says so.
+    #[serde(default)]
+    pub(super) counter: bool,
 }
 
 impl Default for OscillatorPlan {
@@ -33,6 +43,9 @@ impl Default for OscillatorPlan {
             walk_ppm_per_sqrt_s: 0.003,
             wave_ppm: 0.0,
             wave_period_s: 1_200.0,
+            flicker_ppm: 0.0,
+            jumps_per_h: 0.0,
+            jump_ppm: 0.0,
             step: Vec::new(),
         }
     }
@@ -44,6 +57,9 @@ impl OscillatorPlan {
         within("oscillator.walk_ppm_per_sqrt_s", self.walk_ppm_per_sqrt_s, 0.0, 1.0)?;
         within("oscillator.wave_ppm", self.wave_ppm, 0.0, 100.0)?;
         within("oscillator.wave_period_s", self.wave_period_s, 1.0, 1e6)?;
+        within("oscillator.flicker_ppm", self.flicker_ppm, 0.0, 10.0)?;
+        within("oscillator.jumps_per_h", self.jumps_per_h, 0.0, 3_600.0)?;
+        within("oscillator.jump_ppm", self.jump_ppm, 0.0, 100.0)?;
         self.step.iter().try_for_each(|step| {
             within("oscillator.step.at_s", step.at_s, 0.0, MAX_DURATION_S)?;
             within("oscillator.step.ppm", step.ppm, -1_000.0, 1_000.0)
@@ -142,18 +158,72 @@ pub(super) enum NoiseLaw {
         apart_us: f64,
         probability: f64,
     },
+    /// Anything up to this, equally likely.
+    Uniform {
+        width_us: f64,
+    },
+    /// A row of this many equal waiting rooms (Erlang): the more there are, the rarer is a fast message.
+    Gamma {
+        stages: u32,
+        mean_us: f64,
+    },
+    /// A logarithm that is Gaussian: most messages near the median, some very late.
+    LogNormal {
+        median_us: f64,
+        log_sd: f64,
+    },
+    /// Self-similar load: `flows` transfers are under way in the mean, which begin at random and last a time
+    /// with a heavy tail (Pareto, at least `shortest_s`), so that the load is correlated over all scales with
+    /// this Hurst exponent. Each adds an exponential wait, all together `mean_us` in the mean.
+    SelfSimilar {
+        mean_us: f64,
+        flows: f64,
+        hurst: f64,
+        shortest_s: f64,
+    },
+    /// The Sync beats against another stream's rhythm: a wait that falls evenly from `depth_us` to nothing in
+    /// `period_s`, again and again, and a little noise.
+    Beat {
+        depth_us: f64,
+        period_s: f64,
+        mean_us: f64,
+    },
 }
 
 impl NoiseLaw {
     pub(super) fn check(self, key: &'static str) -> Result<(), ScenarioError> {
-        let (size, probability) = match self {
-            Self::None => (0.0, 0.0),
-            Self::Exponential { mean_us } => (mean_us, 0.0),
-            Self::Gaussian { sd_us } | Self::HalfGaussian { sd_us } => (sd_us, 0.0),
-            Self::Bimodal { sd_us, apart_us, probability } => (sd_us.max(apart_us), probability),
-        };
-        within(key, size, 0.0, 1e6)?;
-        within(key, probability, 0.0, 1.0)
+        within(key, self.size_us(), 0.0, 1e6)?;
+        match self {
+            Self::Bimodal { probability, .. } => within(key, probability, 0.0, 1.0),
+            Self::Gamma { stages, .. } => within(key, f64::from(stages), 1.0, 100.0),
+            Self::LogNormal { log_sd, .. } => within(key, log_sd, 0.0, 3.0),
+            Self::SelfSimilar { flows, hurst, shortest_s, .. } => {
+                within(key, flows, 0.01, 1e3)?;
+                within(key, hurst, 0.51, 0.99)?;
+                within(key, shortest_s, 1e-3, 1e4)
+            }
+            Self::Beat { period_s, mean_us, .. } => {
+                within(key, period_s, 1e-3, 1e6)?;
+                within(key, mean_us, 0.0, 1e6)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The parameter that scales the law.
+    fn size_us(self) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Exponential { mean_us }
+            | Self::Gamma { mean_us, .. }
+            | Self::SelfSimilar { mean_us, .. } => mean_us,
+            Self::Gaussian { sd_us } | Self::HalfGaussian { sd_us } => sd_us,
+            // Written so that NaN in either is NaN.
+            Self::Bimodal { sd_us, apart_us, .. } => sd_us + apart_us,
+            Self::Uniform { width_us } => width_us,
+            Self::LogNormal { median_us, .. } => median_us,
+            Self::Beat { depth_us, .. } => depth_us,
+        }
     }
 }
 
@@ -235,7 +305,11 @@ pub(super) struct LeaderPlan {
     /// Steps of its rate, which add up.
     pub(super) rate_step: Vec<RateStep>,
     pub(super) interval_s: f64,
+    /// Other intervals for a while; what its messages say of the interval stays.
+    pub(super) burst: Vec<Burst>,
     pub(super) interval_jitter_us: f64,
+    /// The sequence id before its first Sync; at random when not given.
+    pub(super) first_sequence: Option<u16>,
     pub(super) start_s: f64,
     pub(super) stop_s: Option<f64>,
     /// It starts again `down_s` after `at_s`, with its time and sequence at zero.
@@ -250,6 +324,15 @@ pub(super) struct LeaderPlan {
 pub(super) struct Reboot {
     pub(super) at_s: f64,
     pub(super) down_s: f64,
+}
+
+/// Syncs at another interval, from here (included) to there (not included).
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Burst {
+    pub(super) from_s: f64,
+    pub(super) until_s: f64,
+    pub(super) interval_s: f64,
 }
 
 /// From here (included) to there (not included).
@@ -293,7 +376,9 @@ impl Default for LeaderPlan {
             rate_ppm: 0.0,
             rate_step: Vec::new(),
             interval_s: 0.25,
+            burst: Vec::new(),
             interval_jitter_us: 1.0,
+            first_sequence: None,
             start_s: 0.0,
             stop_s: None,
             reboot: None,
@@ -319,16 +404,40 @@ impl LeaderPlan {
             within("leader.rate_step.at_s", step.at_s, 0.0, MAX_DURATION_S)?;
             within("leader.rate_step.ppm", step.ppm, -1_000.0, 1_000.0)
         })?;
+        self.burst.iter().try_for_each(|burst| {
+            Window { from_s: burst.from_s, until_s: burst.until_s }.check("leader.burst")?;
+            within("leader.burst.interval_s", burst.interval_s, 1.0 / 128.0, 16.0)
+        })?;
         self.silent.iter().try_for_each(|window| window.check("leader.silent"))
     }
 }
 
 /// Somebody who sends on the same group and ports without being a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct StrangerPlan {
     pub(super) kind: StrangerKind,
+    /// Messages a second; an impostor's rhythm is the leader's.
     pub(super) per_s: f64,
+    /// Of an impostor: how many of the leader's pairs are followed by a forged one.
+    pub(super) share: f64,
+    /// Of an impostor: its time minus the leader's.
+    pub(super) wrong_ms: f64,
+    pub(super) from_s: f64,
+    pub(super) until_s: f64,
+}
+
+impl Default for StrangerPlan {
+    fn default() -> Self {
+        Self {
+            kind: StrangerKind::PtpV2,
+            per_s: 1.0,
+            share: 1.0,
+            wrong_ms: 5.0,
+            from_s: 0.0,
+            until_s: MAX_DURATION_S,
+        }
+    }
 }
 
 /// What a stranger sends.
@@ -339,11 +448,21 @@ pub(super) enum StrangerKind {
     PtpV2,
     /// PTPv1 Syncs that would win any election, each from another identity, without a Follow_Up.
     Forger,
+    /// Complete pairs in the first leader's name, with its next sequence id, between two of its own.
+    Impostor,
 }
 
 impl StrangerPlan {
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
-        within("stranger.per_s", self.per_s, 0.01, 10_000.0)
+        within("stranger.per_s", self.per_s, 0.01, 10_000.0)?;
+        within("stranger.share", self.share, 0.0, 1.0)?;
+        within("stranger.wrong_ms", self.wrong_ms, -1e6, 1e6)?;
+        self.window().check("stranger")
+    }
+
+    /// When it is there.
+    pub(super) fn window(&self) -> Window {
+        Window { from_s: self.from_s, until_s: self.until_s }
     }
 }
 
@@ -362,12 +481,46 @@ pub(super) struct NtpPlan {
     /// Steps of the server's time, which add up.
     pub(super) offset_step: Vec<OffsetStep>,
     pub(super) stratum: u8,
-    /// The two leap bits; 3 is "not synchronised".
+    /// The two leap bits; 3 is "not synchronised". 0 announces the world's leap second until it is made.
     pub(super) leap: u8,
+    /// It makes the world's leap second without a word.
+    pub(super) leap_unannounced: bool,
     /// Requests vanish.
     pub(super) dead: Vec<Window>,
     /// Requests are answered by "port unreachable".
     pub(super) refused: Vec<Window>,
+}
+
+/// A leap second of UTC, at the end of June 2026.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeapPlan {
+    pub(super) at_s: f64,
+    /// A second is left out; else one is put in.
+    #[serde(default)]
+    pub(super) delete: bool,
+}
+
+impl LeapPlan {
+    pub(super) fn check(self) -> Result<(), ScenarioError> {
+        within("leap_second.at_s", self.at_s, 0.0, MAX_DURATION_S)
+    }
+
+    /// True time at the start of its world, in ns since 1970.
+    pub(super) fn start_ns(self) -> i64 {
+        const JULY_2026_NS: i64 = 1_782_864_000_000_000_000;
+        let left_out = if self.delete { 1_000_000_000 } else { 0 };
+        JULY_2026_NS - left_out - ns_of_s(self.at_s)
+    }
+
+    /// By how much UTC has jumped.
+    pub(super) fn leapt_ns(self, elapsed: i64) -> i64 {
+        match elapsed >= ns_of_s(self.at_s) {
+            false => 0,
+            true if self.delete => 1_000_000_000,
+            true => -1_000_000_000,
+        }
+    }
 }
 
 /// From `at_s` on, the time differs by `ms`.
@@ -390,6 +543,7 @@ impl Default for NtpPlan {
             offset_step: Vec::new(),
             stratum: 2,
             leap: 0,
+            leap_unannounced: false,
             dead: Vec::new(),
             refused: Vec::new(),
         }

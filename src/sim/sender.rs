@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::plan::{LeaderPlan, StrangerKind, StrangerPlan, ns_of_s};
+use super::plan::{Burst, LeaderPlan, StrangerKind, StrangerPlan, ns_of_s};
 use super::random::Random;
 use crate::config::DEFAULT_SUBDOMAIN;
 use crate::leader::message::{VARIANCE, Voice, interval_log2, wire_time};
@@ -99,9 +99,8 @@ pub(super) struct Leader {
     voice: Voice,
     pub(super) clock: LeaderClock,
     start: i64,
-    /// The first Sync of the first life, after which they come in the interval's rhythm.
-    first: i64,
-    ticks: i64,
+    /// When the next Sync is due, in true time.
+    next: i64,
     life: usize,
     sequence: u16,
     random: Random,
@@ -112,10 +111,11 @@ impl Leader {
     pub(super) fn new(plan: LeaderPlan, seed: u64, index: usize, start: i64) -> Self {
         let mut random = Random::stream(seed, &format!("leader {index}"));
         let phase = random.uniform() * plan.interval_s;
-        let first = start + ns_of_s(plan.start_s + phase);
+        let next = start + ns_of_s(plan.start_s + phase);
         let sequence = random.bits() as u16;
+        let sequence = plan.first_sequence.unwrap_or(sequence);
         let clock = LeaderClock::new(&plan, start);
-        Self { voice: voice(&plan), plan, clock, start, first, ticks: 0, life: 0, sequence, random }
+        Self { voice: voice(&plan), plan, clock, start, next, life: 0, sequence, random }
     }
 
     /// The identity in its messages.
@@ -131,13 +131,18 @@ impl Leader {
 
     /// When the next Sync is due, in true time; the rhythm goes on while the leader is silent.
     pub(super) fn next_tick(&self) -> i64 {
-        self.first + self.ticks * self.interval()
+        self.next
+    }
+
+    fn interval_at(&self, elapsed: i64) -> i64 {
+        let holds = |burst: &&Burst| (ns_of_s(burst.from_s)..ns_of_s(burst.until_s)).contains(&elapsed);
+        self.plan.burst.iter().find(holds).map_or_else(|| self.interval(), |burst| ns_of_s(burst.interval_s))
     }
 
     /// What is sent at this tick: a Sync and its Follow_Up, or nothing.
     pub(super) fn tick(&mut self) -> Option<[Outgoing; 2]> {
-        let tick = self.next_tick();
-        self.ticks += 1;
+        let tick = self.next;
+        self.next += self.interval_at(tick - self.start);
         let jitter = self.random.gaussian(self.plan.interval_jitter_us * 1e3) as i64;
         // As measured on a Dante leader: the Follow_Up leaves 53 to 103 µs after the Sync, and the Sync's own
         // stamp is early by 58 to 65 µs.
@@ -152,20 +157,32 @@ impl Leader {
         self.sequence = if life == self.life { self.sequence.wrapping_add(1) } else { 0 };
         self.life = life;
         let sent = self.clock.at(life, at);
-        Some([
+        Some(self.pair(self.sequence, at, follow_up_after, sent, early))
+    }
+
+    /// A Sync and its Follow_Up that say they were sent at the leader's time `sent`.
+    fn pair(&self, sequence: u16, at: i64, follow_up_after: i64, sent: i64, early: i64) -> [Outgoing; 2] {
+        [
             Outgoing {
                 at,
                 port: Port::Event,
                 source: self.source(EVENT_SOURCE),
-                payload: self.voice.sync(self.sequence, leader_time(sent - early)),
+                payload: self.voice.sync(sequence, leader_time(sent - early)),
             },
             Outgoing {
                 at: at + follow_up_after,
                 port: Port::General,
                 source: self.source(GENERAL_SOURCE),
-                payload: self.voice.follow_up(self.sequence, leader_time(sent)),
+                payload: self.voice.follow_up(sequence, leader_time(sent)),
             },
-        ])
+        ]
+    }
+
+    /// What somebody sends at true time `at` who has heard this leader's last Sync and speaks in its name, with
+    /// a time that is wrong by `wrong` ns.
+    pub(super) fn forged(&self, at: i64, wrong: i64) -> [Outgoing; 2] {
+        let sent = self.clock.at(self.life, at) + wrong;
+        self.pair(self.sequence.wrapping_add(1), at, FORGED_FOLLOW_UP_NS, sent, FORGED_FOLLOW_UP_NS)
     }
 
     fn is_quiet(&self, elapsed: i64) -> bool {
@@ -186,6 +203,9 @@ fn leader_time(ns: i64) -> Timestamp<LeaderScale> {
     Timestamp::from_ns(ns)
 }
 
+/// A forger does it like the leader: the Follow_Up comes 80 µs after the Sync.
+const FORGED_FOLLOW_UP_NS: i64 = 80_000;
+
 /// Dante sends from ephemeral ports.
 const EVENT_SOURCE: u16 = 49_155;
 const GENERAL_SOURCE: u16 = 49_156;
@@ -194,6 +214,7 @@ const GENERAL_SOURCE: u16 = 49_156;
 #[derive(Debug)]
 pub(super) struct Stranger {
     plan: StrangerPlan,
+    start: i64,
     next: i64,
     sequence: u16,
     random: Random,
@@ -204,25 +225,39 @@ impl Stranger {
     pub(super) fn new(plan: StrangerPlan, seed: u64, index: usize, start: i64) -> Self {
         let mut random = Random::stream(seed, &format!("stranger {index}"));
         let next = start + ns_of_s(random.uniform() / plan.per_s);
-        Self { plan, next, sequence: 0, random }
+        Self { plan, start, next, sequence: 0, random }
     }
 
-    /// When it sends next, in true time.
-    pub(super) fn next_tick(&self) -> i64 {
-        self.next
+    /// When it sends next by its own rhythm, in true time.
+    pub(super) fn next_tick(&self) -> Option<i64> {
+        (self.plan.kind != StrangerKind::Impostor).then_some(self.next)
     }
 
-    /// What it sends now.
-    pub(super) fn tick(&mut self) -> Outgoing {
+    /// What it sends now by its own rhythm.
+    pub(super) fn tick(&mut self) -> Option<Outgoing> {
         let at = self.next;
         self.next += ns_of_s(1.0 / self.plan.per_s);
         self.sequence = self.sequence.wrapping_add(1);
         let payload = match self.plan.kind {
             StrangerKind::PtpV2 => self.ptp_v2(at),
             StrangerKind::Forger => self.forged(at),
+            StrangerKind::Impostor => return None,
         };
+        if !self.plan.window().holds(at - self.start) {
+            return None;
+        }
         let source = SocketAddrV4::new(Ipv4Addr::new(10, 77, 9, 9), EVENT_SOURCE);
-        Outgoing { at, port: Port::Event, source, payload }
+        Some(Outgoing { at, port: Port::Event, source, payload })
+    }
+
+    /// What it sends when the leader has sent a Sync at true time `at`.
+    pub(super) fn follow(&mut self, leader: &Leader, at: i64) -> Option<[Outgoing; 2]> {
+        if self.plan.kind != StrangerKind::Impostor || !self.plan.window().holds(at - self.start) {
+            return None;
+        }
+        let later = self.random.between(0.1, 0.9) * leader.interval() as f64;
+        let strikes = self.random.chance(self.plan.share);
+        strikes.then(|| leader.forged(at + later as i64, ns_of_s(self.plan.wrong_ms / 1e3)))
     }
 
     /// A PTPv2 Sync of 44 octets.
@@ -326,12 +361,52 @@ mod tests {
         assert_eq!((body.grandmaster_preferred, body.sync_interval), (false, -1));
     }
 
+    fn stranger(kind: StrangerKind) -> StrangerPlan {
+        StrangerPlan { kind, per_s: 8.0, ..StrangerPlan::default() }
+    }
+
+    #[test]
+    fn an_impostor_speaks_in_the_leaders_name_with_its_next_sequence_id_and_a_wrong_time() {
+        let mut leader = Leader::new(LeaderPlan::default(), 1, 0, START);
+        let [sync, _] = leader.tick().unwrap();
+        let plan = StrangerPlan { share: 0.1, from_s: 10.0, ..stranger(StrangerKind::Impostor) };
+        let mut impostor = Stranger::new(plan, 1, 0, START);
+        assert!(impostor.follow(&leader, START + 9 * SECOND).is_none() && impostor.next_tick().is_none());
+        let pairs: Vec<_> =
+            (0..1_000).filter_map(|_| impostor.follow(&leader, START + 10 * SECOND)).collect();
+        assert!((70..130).contains(&pairs.len()), "{}", pairs.len());
+        for [forged, follow_up] in &pairs {
+            let header = message(forged).header;
+            assert_eq!(header.leader_id(), leader.id());
+            assert_eq!(header.sequence_id, message(&sync).header.sequence_id.wrapping_add(1));
+            assert_eq!(forged.source, sync.source);
+            let right = leader.clock.at(0, forged.at);
+            assert_eq!(precise_origin(follow_up).as_ns() - right, 5_000_000);
+        }
+    }
+
+    #[test]
+    fn a_burst_has_its_own_rhythm_and_a_sequence_begins_where_it_is_told() {
+        let burst = vec![Burst { from_s: 10.0, until_s: 20.0, interval_s: 0.0625 }];
+        let plan = LeaderPlan { burst, first_sequence: Some(65_530), ..LeaderPlan::default() };
+        let mut leader = Leader::new(plan, 1, 0, START);
+        let syncs: Vec<_> = (0..240).map(|_| leader.tick().unwrap()[0]).collect();
+        let within = |from: i64, until: i64| {
+            let inside = (START + from * SECOND)..(START + until * SECOND);
+            syncs.iter().filter(|sync| inside.contains(&sync.at)).count()
+        };
+        assert_eq!((within(0, 10), within(20, 30)), (40, 40));
+        assert!((158..=161).contains(&within(10, 20)), "{}", within(10, 20));
+        let ids: Vec<u16> = syncs.iter().take(7).map(|sync| message(sync).header.sequence_id).collect();
+        assert_eq!(ids, [65_531, 65_532, 65_533, 65_534, 65_535, 0, 1]);
+    }
+
     #[test]
     fn strangers_are_what_they_are_called() {
-        let tick = |kind| Stranger::new(StrangerPlan { kind, per_s: 8.0 }, 1, 0, START).tick();
+        let tick = |kind| Stranger::new(stranger(kind), 1, 0, START).tick().unwrap();
         assert_eq!(Message::parse(tick(StrangerKind::PtpV2).payload.as_slice()), Err(DropReason::VersionTwo));
-        let mut forger = Stranger::new(StrangerPlan { kind: StrangerKind::Forger, per_s: 8.0 }, 1, 0, START);
-        let [first, second] = [forger.tick(), forger.tick()];
+        let mut forger = Stranger::new(stranger(StrangerKind::Forger), 1, 0, START);
+        let [first, second] = [forger.tick().unwrap(), forger.tick().unwrap()];
         let (first, second) = (message(&first), message(&second));
         assert_ne!(first.header.leader_id(), second.header.leader_id());
         let Body::Sync(body) = first.body else { panic!("{first:?}") };
@@ -353,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_rate_step_bends_the_clock_without_a_jump() {
-        let rate_step = vec![RateStep { at_s: 100.0, ppm: 25.0 }];
+        let rate_step = vec![RateStep { at_s: 100.0, ppm: 25.0, counter: false }];
         let clock =
             LeaderClock::new(&LeaderPlan { rate_step, uptime_s: 0.0, ..LeaderPlan::default() }, START);
         assert_eq!(clock.at(0, START + 100 * SECOND), 100 * SECOND);

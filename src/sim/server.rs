@@ -2,7 +2,8 @@
 
 #![allow(clippy::as_conversions, reason = "delays of microseconds become whole nanoseconds")]
 
-use super::plan::{NtpPlan, ns_of_s};
+use super::load::Load;
+use super::plan::{LeapPlan, NtpPlan, ns_of_s};
 use super::random::Random;
 use crate::leader::ntp_server::answer;
 use crate::net::Payload;
@@ -13,7 +14,9 @@ use crate::time::{Timestamp, Utc};
 #[derive(Debug)]
 pub(super) struct Server {
     plan: NtpPlan,
+    leap: Option<LeapPlan>,
     start: i64,
+    load: Load,
     random: Random,
 }
 
@@ -31,17 +34,19 @@ pub(super) enum Fate {
 
 impl Server {
     /// The server with this number, in a world that starts at true time `start`.
-    pub(super) fn new(plan: NtpPlan, seed: u64, index: usize, start: i64) -> Self {
-        Self { plan, start, random: Random::stream(seed, &format!("ntp {index}")) }
+    pub(super) fn new(plan: NtpPlan, leap: Option<LeapPlan>, seed: u64, index: usize, start: i64) -> Self {
+        let name = format!("ntp {index}");
+        Self { plan, leap, start, load: Load::new(seed, &name), random: Random::stream(seed, &name) }
     }
 
     /// The fate of a request that leaves at true time `at`.
     pub(super) fn ask(&mut self, at: i64, request: &[u8]) -> Fate {
         let law = self.plan.law();
-        let arrived = at + law.draw(&mut self.random);
+        let arrived = at + law.draw(at - self.start, &mut self.load, &mut self.random);
         // What a server's own stack takes.
         let left = arrived + self.random.between(10e3, 40e3) as i64;
-        let back = left + law.draw(&mut self.random) + ns_of_s(self.plan.late_s);
+        let back =
+            left + law.draw(left - self.start, &mut self.load, &mut self.random) + ns_of_s(self.plan.late_s);
         let elapsed = arrived - self.start;
         if self.plan.dead.iter().any(|window| window.holds(elapsed)) {
             Fate::Lost
@@ -49,24 +54,36 @@ impl Server {
             Fate::Refused(back)
         } else {
             let offset = self.offset(elapsed);
-            let answer = self.answer(request, utc(arrived + offset), utc(left + offset));
+            let answer = self.answer(request, self.leap(elapsed), utc(arrived + offset), utc(left + offset));
             answer.map_or(Fate::Lost, |answer| Fate::Answered(back, answer))
         }
     }
 
     fn offset(&self, elapsed: i64) -> i64 {
         let steps = self.plan.offset_step.iter().filter(|step| elapsed >= ns_of_s(step.at_s));
-        ns_of_s((self.plan.offset_ms + steps.map(|step| step.ms).sum::<f64>()) / 1e3)
+        let leapt = self.leap.map_or(0, |leap| leap.leapt_ns(elapsed));
+        leapt + ns_of_s((self.plan.offset_ms + steps.map(|step| step.ms).sum::<f64>()) / 1e3)
+    }
+
+    /// What it says of leap seconds.
+    fn leap(&self, elapsed: i64) -> Leap {
+        let ahead = self.leap.filter(|leap| !self.plan.leap_unannounced && leap.leapt_ns(elapsed) == 0);
+        match (self.plan.leap, ahead) {
+            (0, None) => Leap::None,
+            (0, Some(LeapPlan { delete: false, .. })) | (1, _) => Leap::Insert,
+            (0, Some(LeapPlan { delete: true, .. })) | (2, _) => Leap::Delete,
+            _ => Leap::Unknown,
+        }
     }
 
     /// `None` for anything but a client's request.
-    fn answer(&self, request: &[u8], arrived: Timestamp<Utc>, left: Timestamp<Utc>) -> Option<Payload> {
-        let leap = match self.plan.leap {
-            0 => Leap::None,
-            1 => Leap::Insert,
-            2 => Leap::Delete,
-            _ => Leap::Unknown,
-        };
+    fn answer(
+        &self,
+        request: &[u8],
+        leap: Leap,
+        arrived: Timestamp<Utc>,
+        left: Timestamp<Utc>,
+    ) -> Option<Payload> {
         let packet = Packet {
             leap,
             stratum: self.plan.stratum,
@@ -104,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_answer_returns_the_origin_and_tells_utc() {
-        let mut server = Server::new(NtpPlan::default(), 1, 0, START);
+        let mut server = Server::new(NtpPlan::default(), None, 1, 0, START);
         let Fate::Answered(back, payload) = server.ask(START, &request()) else { panic!() };
         let answer = packet(&payload);
         assert_eq!((answer.leap, answer.mode, answer.stratum), (Leap::None, 4, 2));
@@ -116,7 +133,7 @@ mod tests {
     #[test]
     fn a_lying_server_lies_from_its_moment_on() {
         let offset_step = vec![OffsetStep { at_s: 100.0, ms: 1_000.0 }];
-        let mut server = Server::new(NtpPlan { offset_step, ..NtpPlan::default() }, 1, 0, START);
+        let mut server = Server::new(NtpPlan { offset_step, ..NtpPlan::default() }, None, 1, 0, START);
         for (elapsed, lie) in [(0, 0), (100_000_000_000, 1_000_000_000)] {
             let at = START + elapsed;
             let Fate::Answered(_, payload) = server.ask(at, &request()) else { panic!() };
@@ -126,13 +143,29 @@ mod tests {
     }
 
     #[test]
+    fn a_leap_second_is_announced_made_and_not_announced_any_more() {
+        for (delete, announced, jump) in [(false, Leap::Insert, -1), (true, Leap::Delete, 1)] {
+            let leap = LeapPlan { at_s: 100.0, delete };
+            let mut server = Server::new(NtpPlan::default(), Some(leap), 1, 0, START);
+            for (elapsed, leap, jumped) in [(50, announced, 0), (200, Leap::None, jump)] {
+                let at = START + elapsed * 1_000_000_000;
+                let Fate::Answered(_, payload) = server.ask(at, &request()) else { panic!() };
+                let packet = packet(&payload);
+                assert_eq!(packet.leap, leap);
+                let ahead = packet.receive.to_utc().as_ns() - at;
+                assert!((ahead - jumped * 1_000_000_000 - 5_000_000).abs() < 7_000_000, "{ahead}");
+            }
+        }
+    }
+
+    #[test]
     fn dead_refusing_and_misaddressed_requests_are_not_answered() {
         let always = vec![Window { from_s: 0.0, until_s: 1e6 }];
-        let mut dead = Server::new(NtpPlan { dead: always.clone(), ..NtpPlan::default() }, 1, 0, START);
+        let mut dead = Server::new(NtpPlan { dead: always.clone(), ..NtpPlan::default() }, None, 1, 0, START);
         assert!(matches!(dead.ask(START, &request()), Fate::Lost));
-        let mut refusing = Server::new(NtpPlan { refused: always, ..NtpPlan::default() }, 1, 0, START);
+        let mut refusing = Server::new(NtpPlan { refused: always, ..NtpPlan::default() }, None, 1, 0, START);
         assert!(matches!(refusing.ask(START, &request()), Fate::Refused(at) if at > START));
-        let mut server = Server::new(NtpPlan::default(), 1, 0, START);
+        let mut server = Server::new(NtpPlan::default(), None, 1, 0, START);
         assert!(matches!(server.ask(START, &[0; 48]), Fate::Lost));
     }
 }

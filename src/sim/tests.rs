@@ -130,35 +130,21 @@ impl Follower for StandIn {
             .zip(self.leader_line)
             .map(|(target, line)| (reading.system - target.at(line.at(reading.raw))).as_ns_f64());
         Snapshot {
-            raw_ns: reading.raw.as_ns(),
             state: if self.target.is_some() { State::Locked } else { State::Acquiring },
-            reason: String::new(),
-            state_age_ns: 0,
             leader: self.target.map(|_| LeaderView {
                 id: self.id,
                 stratum: 121,
                 preferred: true,
-                interface: 2,
+                interface: "eth0".to_owned(),
                 interval_ns: 250_000_000,
                 age_ns: 0,
             }),
             timescale: TimescaleId(1),
             offset: error.map(|value_ns| BoundedTime { value_ns, bound_ns: 6_000.0 * self.bound_factor }),
             rate: error.map(|_| BoundedRate { value_ppb: 0.0, bound_ppb: 800.0 * self.bound_factor }),
-            leader_rate: None,
-            commanded_ppb: 0.0,
-            jitter_ns: None,
-            utc: None,
             target: self.target,
-            steps: 0,
-            foreign_changes: 0,
-            last_foreign: None,
-            samples: 0,
-            outliers: 0,
-            drops: crate::ptp::DropCounts::default(),
             network: self.network.counters(),
-            ntp_requests: 0,
-            ntp_rejected: 0,
+            ..Snapshot::before_start(reading.raw, "")
         }
     }
 }
@@ -273,4 +259,44 @@ fn strangers_reach_the_follower_and_change_nothing_for_it() {
     let (_, crowded) = play("[[stranger]]\nkind = 'ptp_v2'\nper_s = 8.0\n", Habit::Steer, 1.0);
     assert!((crowded.figures.rate_rms_ppm / plain.figures.rate_rms_ppm - 1.0).abs() < 0.5);
     assert_eq!(crowded.figures.overflowed, 0.0);
+}
+
+/// A leader 17.6 ppm fast, and the real controller with a limit of 15 ms: reached after 14 minutes.
+fn run_away(config: &str) -> Figures {
+    let text =
+        format!("duration_s = 2200.0\n[[leader]]\nrate_ppm = 17.6\n[config]\nutc_limit = '15ms'\n{config}\n");
+    run(&Scenario::from_toml(&text).unwrap(), 1).figures
+}
+
+#[test]
+fn a_clock_that_is_slewed_back_to_utc_is_as_true_as_ever() {
+    let figures = run_away("");
+    assert_eq!((figures.slews, figures.steps, figures.false_lock_s), (1.0, 0.0, 0.0), "{figures:?}");
+    assert!(figures.slew_max_ppm > 30.0 && figures.slew_max_ppm <= 100.0, "{figures:?}");
+    assert!(figures.rate_rms_ppm < 0.035 && figures.rate_max_ppm < 0.15, "{figures:?}");
+    assert!(figures.phase_rms_us < 1.5 && figures.bound_ok > 0.99, "{figures:?}");
+    assert!(figures.utc_max_us > 14_900.0 && figures.utc_max_us < 16_500.0, "{figures:?}");
+}
+
+#[test]
+fn a_slew_keeps_to_its_window_and_one_outside_of_it_is_seen() {
+    // These worlds begin at 20:26:40.
+    let closed = run_away("utc_slew_window = '03:00-04:00'");
+    assert_eq!((closed.slews, closed.slew_outside_s), (0.0, 0.0), "{closed:?}");
+    assert!(closed.utc_max_us > 30_000.0, "{closed:?}");
+    let open = run_away("utc_slew_window = '20:30-22:00'");
+    assert_eq!((open.slews, open.slew_outside_s), (1.0, 0.0), "{open:?}");
+    // The judge's eye: the same slews, with a judge who thinks of another window.
+    let scenario = |window: &str| {
+        let text = format!(
+            "duration_s = 1200.0\n[[leader]]\nrate_ppm = 17.6\n[config]\nutc_limit = '15ms'\n\
+             utc_slew_window = '{window}'\n"
+        );
+        Scenario::from_toml(&text).unwrap()
+    };
+    let obeyed = scenario("20:30-22:00").follower_config();
+    let result = run_with(&scenario("03:00-04:00"), 1, |_, network, clock, ntp| {
+        real_controller(1)(obeyed.clone(), network, clock, ntp)
+    });
+    assert!(result.figures.slew_outside_s > 100.0, "{:?}", result.figures);
 }

@@ -12,6 +12,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::net::SocketAddrV4;
 use std::rc::Rc;
 
+use super::absence::{RestartKind, RestartPlan, SuspendKind, SuspendPlan, usual_host};
+use super::load::Load;
 use super::oscillator::{Oscillator, Steered};
 use super::plan::{ReaderPlan, ns_of_s};
 use super::random::Random;
@@ -22,11 +24,11 @@ use super::tap::Tap;
 use crate::net::{Payload, Port};
 use crate::time::LeaderId;
 
-/// True time at the start: a moment in 2026, in ns since 1970.
-const START_NS: i64 = 1_780_000_000_000_000_000;
-
 /// The raw clock at the start: the computer has run for a while.
 const RAW_START_NS: i64 = 5_000_000_000_000;
+
+/// The raw clock when a program starts after a boot.
+const RAW_BOOT_NS: i64 = 20_000_000_000;
 
 /// A wait takes this long at least: two system calls. It also keeps a follower that never waits from standing
 /// still in time.
@@ -39,6 +41,8 @@ pub(super) type SharedWorld = Rc<RefCell<World>>;
 #[derive(Debug)]
 pub(super) struct World {
     scenario: Scenario,
+    /// True time at the start.
+    start: i64,
     now: i64,
     oscillator: Oscillator,
     system: Steered,
@@ -50,6 +54,8 @@ pub(super) struct World {
     servers: Vec<Server>,
     /// The noise of the path, for each leader and each stranger on its own.
     path_random: [Vec<Random>; 2],
+    /// The other traffic on it, the same for all.
+    path_load: Load,
     read_random: Random,
     wake_random: Random,
     send_random: Random,
@@ -62,6 +68,16 @@ pub(super) struct World {
     /// True time at which a Follow_Up of each leader last arrived.
     heard: Vec<Option<i64>>,
     marks: Vec<Mark>,
+    /// The program does not run, or its computer sleeps: nothing is received, and nobody is judged.
+    away: bool,
+    /// How long the computer has slept, as it knows it itself, in ns.
+    slept: i64,
+    boots: u32,
+    /// Restarts that were made.
+    restarts: usize,
+    /// The last octet of the computer's address; `None` while its cable is pulled.
+    host: Option<u8>,
+    link_changed: bool,
     pub(super) record: Record,
     /// Records what comes by.
     pub(super) tap: Option<Tap>,
@@ -162,11 +178,14 @@ struct Queued {
 enum What {
     LeaderTick(usize),
     StrangerTick(usize),
-    /// A message arrives; the number is its leader's, if it has one.
-    Arrival(Outgoing, Option<usize>),
-    Ntp(usize, NtpWhat),
+    /// A message arrives; the number is its leader's, if it has one. Boxed, as the queue moves its elements often.
+    Arrival(Box<Outgoing>, Option<usize>),
+    Ntp(usize, Box<NtpWhat>),
     Wake,
     Foreign(usize),
+    Suspend(usize),
+    /// The cable is pulled, or put back with this address.
+    Link(Option<u8>),
     Mark,
 }
 
@@ -194,18 +213,23 @@ impl World {
         let strangers = scenario.stranger.iter().enumerate();
         let servers = scenario.ntp.iter().enumerate();
         let capacity = scenario.reader.socket_datagrams;
+        let start = scenario.start_ns();
         let mut world = Self {
             scenario: scenario.clone(),
-            now: START_NS,
-            oscillator: Oscillator::new(scenario.oscillator.clone(), seed, START_NS, RAW_START_NS),
-            system: Steered::new(RAW_START_NS, START_NS + ns_of_s(scenario.clock.start_offset_ms / 1e3)),
+            start,
+            now: start,
+            oscillator: Oscillator::new(scenario.oscillator.clone(), seed, start, RAW_START_NS),
+            system: Steered::new(RAW_START_NS, start + ns_of_s(scenario.clock.start_offset_ms / 1e3)),
             queue: BinaryHeap::new(),
             queued: 0,
-            leaders: leaders.map(|(index, plan)| Leader::new(plan.clone(), seed, index, START_NS)).collect(),
-            strangers: strangers.map(|(index, plan)| Stranger::new(*plan, seed, index, START_NS)).collect(),
-            servers: servers.map(|(index, plan)| Server::new(plan.clone(), seed, index, START_NS)).collect(),
+            leaders: leaders.map(|(index, plan)| Leader::new(plan.clone(), seed, index, start)).collect(),
+            strangers: strangers.map(|(index, plan)| Stranger::new(*plan, seed, index, start)).collect(),
+            servers: servers
+                .map(|(index, plan)| Server::new(plan.clone(), scenario.leap_second, seed, index, start))
+                .collect(),
             path_random: [("leader", scenario.leader.len()), ("stranger", scenario.stranger.len())]
                 .map(|(kind, count)| path_streams(seed, kind, count)),
+            path_load: Load::new(seed, "path"),
             read_random: Random::stream(seed, "clock reading"),
             wake_random: Random::stream(seed, "wake-up"),
             send_random: Random::stream(seed, "ntp sending"),
@@ -216,6 +240,12 @@ impl World {
             woken: false,
             heard: vec![None; scenario.leader.len()],
             marks: Vec::new(),
+            away: false,
+            slept: 0,
+            boots: 0,
+            restarts: 0,
+            host: Some(usual_host()),
+            link_changed: false,
             record: Record::default(),
             tap: None,
         };
@@ -228,12 +258,19 @@ impl World {
             self.put(self.leaders[index].next_tick(), What::LeaderTick(index));
         }
         for index in 0..self.strangers.len() {
-            self.put(self.strangers[index].next_tick(), What::StrangerTick(index));
+            self.put_stranger(index);
         }
         for index in 0..self.scenario.foreign.len() {
-            self.put(START_NS + ns_of_s(self.scenario.foreign[index].at_s), What::Foreign(index));
+            self.put(self.start + ns_of_s(self.scenario.foreign[index].at_s), What::Foreign(index));
         }
-        self.put(START_NS + 1_000_000_000, What::Mark);
+        for index in 0..self.scenario.suspend.len() {
+            self.put(self.start + ns_of_s(self.scenario.suspend[index].at_s), What::Suspend(index));
+        }
+        for plan in self.scenario.unplug.clone() {
+            self.put(self.start + ns_of_s(plan.at_s), What::Link(None));
+            self.put(self.start + ns_of_s(plan.at_s + plan.length_s), What::Link(Some(plan.host)));
+        }
+        self.put(self.start + 1_000_000_000, What::Mark);
     }
 
     /// True time, in ns since 1970.
@@ -243,12 +280,12 @@ impl World {
 
     /// True time since the start, in ns.
     pub(super) fn elapsed(&self, at: i64) -> i64 {
-        at - START_NS
+        at - self.start
     }
 
     /// Whether the scenario is over.
     pub(super) fn is_over(&self) -> bool {
-        self.now >= START_NS + ns_of_s(self.scenario.duration_s)
+        self.now >= self.start + ns_of_s(self.scenario.duration_s)
     }
 
     /// The scenario this world was made from.
@@ -299,11 +336,13 @@ impl World {
     pub(super) fn ask_server(&mut self, server: usize, request: &[u8]) {
         self.record.ntp_requests += 1;
         let left = self.now + 3_000 + self.send_random.exponential(3_000.0) as i64;
-        self.put(left, What::Ntp(server, NtpWhat::Sent));
+        self.put(left, What::Ntp(server, Box::new(NtpWhat::Sent)));
         match self.servers[server].ask(left, request) {
             Fate::Lost => {}
-            Fate::Refused(at) => self.put(at, What::Ntp(server, NtpWhat::Refused)),
-            Fate::Answered(at, payload) => self.put(at, What::Ntp(server, NtpWhat::Answer(payload))),
+            Fate::Refused(at) => self.put(at, What::Ntp(server, Box::new(NtpWhat::Refused))),
+            Fate::Answered(at, payload) => {
+                self.put(at, What::Ntp(server, Box::new(NtpWhat::Answer(payload))))
+            }
         }
     }
 
@@ -393,21 +432,18 @@ impl World {
 
     fn happen(&mut self, what: What) {
         match what {
-            What::LeaderTick(index) => {
-                if let Some(messages) = self.leaders[index].tick() {
-                    messages.into_iter().for_each(|message| self.deliver(message, LEADER, index));
-                }
-                self.put(self.leaders[index].next_tick(), What::LeaderTick(index));
-            }
+            What::LeaderTick(index) => self.leader_tick(index),
             What::StrangerTick(index) => {
-                let message = self.strangers[index].tick();
-                self.deliver(message, STRANGER, index);
-                self.put(self.strangers[index].next_tick(), What::StrangerTick(index));
+                if let Some(message) = self.strangers[index].tick() {
+                    self.deliver(message, STRANGER, index);
+                }
+                self.put_stranger(index);
             }
-            What::Arrival(message, leader) => self.arrive(message, leader),
+            What::Arrival(message, leader) => self.arrive(*message, leader),
+            What::Ntp(..) if !self.can_receive() => {}
             What::Ntp(server, what) => {
                 let stamp = self.system();
-                self.ntp.offer(NtpArrival { server, stamp, what });
+                self.ntp.offer(NtpArrival { server, stamp, what: *what });
                 self.schedule_wake();
             }
             What::Wake => {
@@ -415,11 +451,35 @@ impl World {
                 self.woken = self.has_something_to_read();
             }
             What::Foreign(index) => self.foreign_hand(index),
+            What::Suspend(index) => self.sleep(self.scenario.suspend[index]),
+            What::Link(host) => (self.host, self.link_changed) = (host, true),
             What::Mark => {
                 let rate = (1.0 + self.oscillator.rate()) * (1.0 + self.system.rate()) - 1.0;
-                self.marks.push(Mark { at: self.now, system: self.system(), rate });
+                if !self.away {
+                    self.marks.push(Mark { at: self.now, system: self.system(), rate });
+                }
                 self.put(self.now + 1_000_000_000, What::Mark);
             }
+        }
+    }
+
+    fn leader_tick(&mut self, index: usize) {
+        if let Some(messages) = self.leaders[index].tick() {
+            messages.into_iter().for_each(|message| self.deliver(message, LEADER, index));
+            // Impostors speak for the first leader.
+            for stranger in 0..self.strangers.len() * usize::from(index == 0) {
+                let forged = self.strangers[stranger].follow(&self.leaders[0], messages[0].at);
+                for message in forged.into_iter().flatten() {
+                    self.deliver(message, STRANGER, stranger);
+                }
+            }
+        }
+        self.put(self.leaders[index].next_tick(), What::LeaderTick(index));
+    }
+
+    fn put_stranger(&mut self, index: usize) {
+        if let Some(at) = self.strangers[index].next_tick() {
+            self.put(at, What::StrangerTick(index));
         }
     }
 
@@ -427,12 +487,20 @@ impl World {
         let elapsed = self.elapsed(message.at);
         let random = &mut self.path_random[kind][index];
         let leader = (kind == LEADER).then_some(index);
-        for delay in self.scenario.path.deliver(elapsed, random).into_iter().flatten() {
-            self.put(message.at + delay, What::Arrival(message, leader));
+        let delays = self.scenario.path.deliver(elapsed, &mut self.path_load, random);
+        for delay in delays.into_iter().flatten() {
+            self.put(message.at + delay, What::Arrival(Box::new(message), leader));
         }
     }
 
+    fn can_receive(&self) -> bool {
+        !self.away && self.host.is_some()
+    }
+
     fn arrive(&mut self, message: Outgoing, leader: Option<usize>) {
+        if !self.can_receive() {
+            return;
+        }
         let (stamp, raw_elapsed) = (self.system(), self.raw_elapsed());
         if let Some(tap) = &mut self.tap {
             tap.take(raw_elapsed, &message);
@@ -461,6 +529,85 @@ impl World {
     fn has_something_to_read(&self) -> bool {
         let ptp = !self.event.waiting.is_empty() || !self.general.waiting.is_empty();
         ptp || !self.ntp.waiting.is_empty()
+    }
+
+    /// The computer sleeps, and wakes up: all of it happens at once for whoever waits.
+    fn sleep(&mut self, plan: SuspendPlan) {
+        let (raw, system, length) = (self.raw(), self.system(), ns_of_s(plan.length_s));
+        self.be_away_until(self.now + length);
+        let set = system + length + ns_of_s(plan.rtc_ms / 1e3);
+        match plan.kind {
+            SuspendKind::Linux => {
+                self.oscillator.set(self.now, raw, 0.0);
+                self.system.set(raw, set);
+                self.slept += length;
+            }
+            SuspendKind::Windows => {
+                self.system.set(self.raw(), set);
+                self.slept += length;
+            }
+            SuspendKind::Pause => {
+                self.oscillator.set(self.now, raw, 0.0);
+                self.system.set(raw, system);
+            }
+        }
+    }
+
+    fn be_away_until(&mut self, until: i64) {
+        self.away = true;
+        self.pass_until(until);
+        self.away = false;
+    }
+
+    /// The restart that is due, if one is.
+    pub(super) fn restart_due(&self) -> Option<RestartPlan> {
+        let plan = self.scenario.restart.get(self.restarts)?;
+        (self.elapsed(self.now) >= ns_of_s(plan.at_s)).then_some(*plan)
+    }
+
+    /// The program ends here, and what follows is until the next one starts.
+    pub(super) fn restart(&mut self, plan: RestartPlan) {
+        self.restarts += 1;
+        let (before, system) = (self.now, self.system());
+        self.be_away_until(self.start + ns_of_s(plan.at_s + plan.down_s));
+        for socket in [&mut self.event, &mut self.general] {
+            socket.waiting.clear();
+        }
+        self.ntp.waiting.clear();
+        if plan.kind == RestartKind::Reboot {
+            self.boots += 1;
+            self.slept = 0;
+            self.oscillator.set(self.now, RAW_BOOT_NS, plan.calibration_ppm);
+            let set = system + (self.now - before) + ns_of_s(plan.rtc_ms / 1e3);
+            self.system = Steered::new(RAW_BOOT_NS, set);
+        }
+        let raw = self.raw();
+        self.system.step(raw, ns_of_s(plan.moved_ms / 1e3));
+    }
+
+    /// How long the computer has slept since its boot, in ns.
+    pub(super) fn slept(&self) -> i64 {
+        self.slept
+    }
+
+    /// How often the computer was started anew.
+    pub(super) fn boots(&self) -> u32 {
+        self.boots
+    }
+
+    /// How often the computer's raw timeline has gone over to another counter.
+    pub(super) fn counters(&self) -> usize {
+        self.oscillator.counters_until(self.now)
+    }
+
+    /// The last octet of the computer's address, if it is on the network.
+    pub(super) fn host(&self) -> Option<u8> {
+        self.host
+    }
+
+    /// Whether the cable was pulled or put back since the last call.
+    pub(super) fn take_link_change(&mut self) -> bool {
+        std::mem::take(&mut self.link_changed)
     }
 
     /// Somebody else's hand: no command of ours.
