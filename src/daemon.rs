@@ -1,74 +1,202 @@
 //! The service: what is checked before the clock is touched, and the loop until the end.
 
+mod audience;
+#[cfg(windows)]
+mod found;
 mod lock;
-mod rivals;
+mod notify;
+mod reload;
+pub(crate) mod rivals;
+mod stop;
 
+use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tracing::{info, level_filters::LevelFilter, warn};
+use tracing::{info, warn};
 
 use crate::cli::Service;
 use crate::clock::SystemClock;
-use crate::clock::linux::LinuxClock;
-use crate::config::Config;
+use crate::clock::platform::{OsClock, raw_clock};
+use crate::config::file::FileError;
+use crate::config::{Config, Settings};
 use crate::controller::PtpController;
 use crate::dry_run::{OnOsTimeline, virtual_clock};
 use crate::exit::{Failure, TEMPORARY, UNAVAILABLE};
-use crate::net::linux::{NetworkOptions, RealPtpNetwork};
-use crate::net::{EVENT_PORT, GENERAL_PORT, NetworkError, PtpNetwork, StampSource};
+use crate::log::Log;
+use crate::net::platform::RealPtpNetwork;
+use crate::net::{
+    EVENT_PORT, GENERAL_PORT, NetworkError, NetworkOptions, PtpNetwork, StampSource, interface,
+};
 use crate::ntp::NtpSource;
 use crate::ntp::source::RealNtpSource;
 use crate::ptp;
+use crate::state::file::StateFile;
+use crate::test_clock::pass;
+use crate::time::Span;
+pub(crate) use audience::Audience;
+#[cfg(windows)]
+pub(crate) use found::take as take_found;
+use notify::Notifier;
+use reload::Reload;
+pub(crate) use stop::stop_flag;
+
+/// How long other services wait for the first answer of NTP at most (3 s, with the last turn of the loop): a boot
+/// without a network must go on.
+const READY_AFTER: Span = Span::from_ms(2_500);
+
+/// While there is no network, it is looked for this often.
+const LOOK_EVERY: Span = Span::from_ms(500);
 
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// With the exit code that tells why it could not start.
 pub fn run(options: &Service) -> Result<ExitCode, Failure> {
-    start_log(options);
-    let config = options.config();
-    if options.dry_run {
+    let choices = options.choices()?;
+    let settings = Settings::from_choices(&choices).map_err(FileError::from)?;
+    let mut outside = Outside {
+        stop: stop_flag(),
+        log: Log::start(settings.log_level, settings.log_format),
+        reload: Reload::new(options.clone(), choices),
+        notifier: Notifier::from_environment(),
+        file: settings.state_file.as_deref().map(StateFile::new),
+        audience: Audience::default(),
+    };
+    stop::hangup(&outside.stop, outside.reload.asked());
+    let config = settings.config.clone();
+    if settings.dry_run {
         info!("dry run: the system clock is only watched; what is steered is a clock made of numbers");
-        let network = OnOsTimeline::new(open_network(options)?)?;
+        outside.audience = open_audience(&settings);
+        let Some(network) = open_network(&settings, &mut outside)? else { return Ok(ExitCode::SUCCESS) };
+        rise(&settings);
+        let network = OnOsTimeline::new(network)?;
         let ntp = OnOsTimeline::new(RealNtpSource::open(&config.ntp_servers))?;
-        return Ok(serve(config, network, virtual_clock()?, ntp));
+        return Ok(serve(config, network, virtual_clock()?, ntp, outside));
     }
-    refuse_rivals(options.force_steer)?;
-    let _lock = lock::take().map_err(|error| Failure::new(TEMPORARY, error))?;
+    let _lock = claim(settings.force_steer)?;
     // Whatever can fail comes before the clock is touched.
-    let mut clock = LinuxClock::observe()?;
+    let mut clock = OsClock::observe()?;
     clock.check_permission()?;
-    let network = open_network(options)?;
+    outside.audience = open_audience(&settings);
+    let Some(network) = open_network(&settings, &mut outside)? else { return Ok(ExitCode::SUCCESS) };
     clock.cancel_leftovers()?;
     for leftover in clock.leftovers() {
         warn!("an earlier program left {leftover} on the clock: cancelled");
     }
+    if !prove(&mut clock, &outside.stop)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    rise(&settings);
     let ntp = RealNtpSource::open(&config.ntp_servers);
-    Ok(serve(config, network, clock, ntp))
+    Ok(serve(config, network, clock, ntp, outside))
 }
 
-fn serve(config: Config, network: impl PtpNetwork, clock: impl SystemClock, ntp: impl NtpSource) -> ExitCode {
-    let stop = stop_flag();
-    let mut controller = PtpController::new(config, network, clock, ntp, unpredictable());
-    while !stop.load(Ordering::Relaxed) {
-        controller.turn();
+/// Threads that are started later do not rise with this one.
+#[cfg(target_os = "linux")]
+fn rise(settings: &Settings) {
+    if settings.real_time {
+        for refused in crate::clock::priority::rise() {
+            tracing::debug!("{refused}");
+        }
     }
+}
+
+/// The threads that stamp run before others anyway, and the rest has time.
+#[cfg(windows)]
+fn rise(_: &Settings) {}
+
+/// The clock is this program's alone, until the locks are dropped.
+pub(crate) fn claim(force: bool) -> Result<Vec<File>, Failure> {
+    refuse_rivals(force)?;
+    lock::take().map_err(|error| Failure::new(TEMPORARY, error))
+}
+
+/// Tries the clock where what it does when it is told something is not beyond doubt; false when the program was told
+/// to end meanwhile.
+fn prove(clock: &mut OsClock, stop: &AtomicBool) -> Result<bool, Failure> {
+    #[cfg(windows)]
+    found::keep(&clock.found());
+    let proven = clock.prove(|span| {
+        pass(span);
+        !stop.load(Ordering::Relaxed)
+    });
+    Ok(proven?)
+}
+
+/// What the loop has to do with besides network and clock.
+#[derive(Debug)]
+struct Outside {
+    stop: Arc<AtomicBool>,
+    log: Log,
+    reload: Reload,
+    notifier: Notifier,
+    file: Option<StateFile>,
+    audience: Audience,
+}
+
+fn serve(
+    config: Config,
+    network: impl PtpNetwork,
+    clock: impl SystemClock,
+    ntp: impl NtpSource,
+    mut outside: Outside,
+) -> ExitCode {
+    let controller = PtpController::new(config, network, clock, ntp, unpredictable());
+    let mut controller = controller.naming_rivals_with(rivals::names);
+    if let Some(saved) = outside.file.as_ref().and_then(StateFile::read) {
+        controller.resume(&saved);
+    }
+    let opened = controller.now();
+    outside.audience.hear_start(&mut controller);
+    while !outside.stop.load(Ordering::Relaxed) {
+        controller.turn();
+        outside.audience.hear(&mut controller);
+        if let Some(file) = &mut outside.file
+            && let Some(state) = controller.state_due()
+        {
+            file.write(&state);
+        }
+        if let Some(settings) = outside.reload.poll() {
+            outside.log.set_level(settings.log_level);
+            controller.reconfigure(settings.config);
+        }
+        let now = controller.now();
+        let tried = controller.is_dated() || now - opened >= READY_AFTER;
+        if tried && !outside.notifier.is_ready() {
+            outside.notifier.ready(&controller.snapshot().summary());
+        }
+        outside.notifier.beat(now, || controller.snapshot().summary());
+    }
+    outside.notifier.stopping();
+    outside.audience.hear_end(&mut controller);
     controller.shut_down();
+    if let (Some(file), Some(state)) = (&mut outside.file, controller.state()) {
+        file.write_last(&state);
+    }
     ExitCode::SUCCESS
 }
 
-fn open_network(options: &Service) -> Result<RealPtpNetwork, Failure> {
-    let mut network = open_when_up(NetworkOptions {
-        interface: options.interface.clone(),
+fn open_audience(settings: &Settings) -> Audience {
+    Audience::open(settings.status_socket.as_deref(), settings.event_file.as_deref(), settings.dry_run)
+}
+
+/// None when the program was told to end before there was a network.
+fn open_network(settings: &Settings, outside: &mut Outside) -> Result<Option<RealPtpNetwork>, Failure> {
+    let subdomain = settings.config.subdomain;
+    let options = NetworkOptions {
+        interface: settings.interface.clone(),
         event_port: EVENT_PORT,
         general_port: GENERAL_PORT,
         loopback: false,
-        group: ptp::group(&options.subdomain.0),
-        subdomain: options.subdomain.0,
-    })?;
+        group: ptp::group(&subdomain),
+        subdomain,
+        capture: settings.capture,
+        everything: false,
+    };
+    let Some(mut network) = open_when_up(&options, outside)? else { return Ok(None) };
     for warning in network.take_warnings() {
         warn!("{warning}");
     }
@@ -76,29 +204,41 @@ fn open_network(options: &Service) -> Result<RealPtpNetwork, Failure> {
     for interface in network.interfaces() {
         info!(interface = interface.name, address = %interface.address, "listening; {stamps} stamps arrivals");
     }
-    Ok(network)
+    Ok(Some(network))
 }
 
-/// At boot the service may come before the network does: it waits. A named interface that is not there is more
-/// likely a slip of the hand, and an error.
-fn open_when_up(options: NetworkOptions) -> Result<RealPtpNetwork, NetworkError> {
-    let stop = stop_flag();
+/// At boot the service may come before the network does, and a cable may be plugged in later: it waits, and lets
+/// others start meanwhile. A named interface that does not exist is more likely a slip of the hand, and an error.
+fn open_when_up(
+    options: &NetworkOptions,
+    outside: &mut Outside,
+) -> Result<Option<RealPtpNetwork>, NetworkError> {
+    let began = raw_clock();
     let mut told = false;
-    loop {
-        match RealPtpNetwork::open(options.clone()) {
-            Err(error @ NetworkError::NoInterface) if !stop.load(Ordering::Relaxed) => {
-                if !std::mem::replace(&mut told, true) {
-                    warn!("{error}; waiting for one");
-                }
-                #[allow(
-                    clippy::disallowed_methods,
-                    reason = "before the loop, there is nothing to poll yet"
-                )]
-                std::thread::sleep(std::time::Duration::from_secs(2));
-            }
-            opened => return opened,
+    while !outside.stop.load(Ordering::Relaxed) {
+        let error = match RealPtpNetwork::open(options.clone()) {
+            Err(error @ NetworkError::NoInterface) => error,
+            Err(error @ NetworkError::Interface { .. }) if names_an_interface(options) => error,
+            opened => return opened.map(Some),
+        };
+        if !std::mem::replace(&mut told, true) {
+            warn!("{error}; waiting for it");
         }
+        let now = raw_clock();
+        if now - began >= READY_AFTER {
+            outside.notifier.ready("waiting for a network interface");
+        }
+        outside.audience.hear_waiting(&error.to_string());
+        outside.notifier.beat(now, || "waiting for a network interface".to_owned());
+        // Before the loop there is nothing to poll yet.
+        pass(LOOK_EVERY);
     }
+    Ok(None)
+}
+
+/// Whether the interface that was named exists, and only is down or without an address.
+fn names_an_interface(options: &NetworkOptions) -> bool {
+    options.interface.as_deref().is_some_and(interface::exists)
 }
 
 fn refuse_rivals(force: bool) -> Result<(), Failure> {
@@ -112,45 +252,17 @@ fn refuse_rivals(force: bool) -> Result<(), Failure> {
         warn!("{names} steers the clock too, and --force-steer was given: expect them to fight");
         return Ok(());
     }
-    let stop = rivals.iter().map(|rival| rival.service()).collect::<Vec<_>>().join(" ");
+    let stop = rivals::how_to_stop(&rivals);
     Err(Failure::new(
         UNAVAILABLE,
         anyhow::anyhow!(
-            "{names} is steering the system clock already: stop it (systemctl disable --now {stop}), or look \
-             without touching (--dry-run), or insist (--force-steer)"
+            "{names} is steering the system clock already: stop it ({stop}), or look without touching (--dry-run), \
+             or insist (--force-steer)"
         ),
     ))
-}
-
-/// Set by SIGINT and SIGTERM; the signal also ends the wait in `poll`.
-pub(crate) fn stop_flag() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
-            warn!(%error, signal, "cannot catch the signal: it will end the program the hard way");
-        }
-    }
-    stop
 }
 
 /// A number nobody outside can know: the hasher's keys come from the operating system.
 pub(crate) fn unpredictable() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
-}
-
-fn start_log(options: &Service) {
-    let level = match (options.quiet, options.verbose) {
-        (true, _) => LevelFilter::WARN,
-        (false, 0) => LevelFilter::INFO,
-        (false, 1) => LevelFilter::DEBUG,
-        (false, _) => LevelFilter::TRACE,
-    };
-    // The service manager's journal stamps the lines itself; a stamp of the clock being set would only confuse.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(false)
-        .without_time()
-        .try_init();
 }

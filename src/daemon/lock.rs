@@ -1,12 +1,14 @@
 //! One daemon per clock: a lock file that names its holder.
 
+#[cfg(windows)]
+use std::fs;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+#[cfg(unix)]
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// Where locks lie. A daemon without the right to write to /run still sees whether the first one is held, and
-/// holds the second one itself.
-const PLACES: [&str; 2] = ["/run/dantetimesync.lock", "/tmp/dantetimesync.lock"];
+use crate::place;
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +29,9 @@ pub enum LockError {
 /// When another process holds one of them. Where no lock file can be made at all, it is done without: a clock
 /// that is steered beats a lock that is kept.
 pub fn take() -> Result<Vec<File>, LockError> {
-    take_in(&PLACES.map(PathBuf::from))
+    #[cfg(windows)]
+    let _ = fs::create_dir_all(place::data());
+    take_in(&place::locks())
 }
 
 fn take_in(places: &[PathBuf]) -> Result<Vec<File>, LockError> {
@@ -37,8 +41,7 @@ fn take_in(places: &[PathBuf]) -> Result<Vec<File>, LockError> {
         match file.try_lock() {
             Ok(()) => {
                 // Fails, and may fail, where the file is somebody else's.
-                let _ = file.set_len(0);
-                let _ = writeln!(file, "{}", std::process::id());
+                let _ = write_pid(&mut file, path);
                 taken.push(file);
             }
             Err(TryLockError::WouldBlock) => return Err(held(file, path)),
@@ -46,7 +49,11 @@ fn take_in(places: &[PathBuf]) -> Result<Vec<File>, LockError> {
         }
     }
     if taken.is_empty() {
-        tracing::warn!("no lock file could be made in /run or /tmp: a second instance would go unnoticed");
+        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+        tracing::warn!(
+            "no lock file could be made ({}): a second instance would go unnoticed",
+            places.join(", ")
+        );
     }
     Ok(taken)
 }
@@ -57,10 +64,34 @@ fn open(path: &Path) -> Option<File> {
     written.or_else(|_| File::open(path)).ok()
 }
 
-fn held(mut file: File, path: &Path) -> LockError {
+/// The holder's pid stands in the locked file itself.
+#[cfg(unix)]
+fn write_pid(file: &mut File, _path: &Path) -> io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())
+}
+
+#[cfg(unix)]
+fn read_pid(file: &mut File, _path: &Path) -> io::Result<String> {
     let mut pid = String::new();
-    let _ = file.rewind();
-    let _ = file.read_to_string(&mut pid);
+    file.rewind()?;
+    file.read_to_string(&mut pid)?;
+    Ok(pid)
+}
+
+/// Windows lets nobody else read a file that is locked: the pid stands in another one beside it.
+#[cfg(windows)]
+fn write_pid(_file: &mut File, path: &Path) -> io::Result<()> {
+    fs::write(path.with_extension("pid"), format!("{}\n", std::process::id()))
+}
+
+#[cfg(windows)]
+fn read_pid(_file: &mut File, path: &Path) -> io::Result<String> {
+    fs::read_to_string(path.with_extension("pid"))
+}
+
+fn held(mut file: File, path: &Path) -> LockError {
+    let pid = read_pid(&mut file, path).unwrap_or_default();
     let pid = match pid.trim() {
         "" => "unknown".to_owned(),
         pid => pid.to_owned(),

@@ -1,8 +1,16 @@
-//! Other programs that steer the system clock, found by name among the running processes.
+//! Other programs that steer the system clock.
+
+#[cfg(unix)]
+mod linux;
+#[cfg(windows)]
+mod windows;
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
+
+#[cfg(unix)]
+pub use linux::{steering_in, steering_now};
+#[cfg(windows)]
+pub use windows::steering_now;
 
 /// A running program that steers the clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +21,7 @@ pub struct Rival {
 }
 
 impl Rival {
-    /// The systemd service it usually runs as.
+    /// The service that it usually runs as.
     pub fn service(&self) -> &'static str {
         self.service
     }
@@ -25,99 +33,20 @@ impl fmt::Display for Rival {
     }
 }
 
-/// Name as the kernel cuts it (15 characters), full name, service, and the argument without which (or with
-/// which) it does not steer.
-const KNOWN: [(&str, &str, &str, Steers); 8] = [
-    ("chronyd", "chronyd", "chrony", Steers::Without("-x")),
-    ("ntpd", "ntpd", "ntp", Steers::Always),
-    ("ntp-daemon", "ntp-daemon", "ntpd-rs", Steers::Always),
-    ("systemd-timesyn", "systemd-timesyncd", "systemd-timesyncd", Steers::Always),
-    ("ptp4l", "ptp4l", "ptp4l", Steers::With("-S")),
-    ("phc2sys", "phc2sys", "phc2sys", Steers::Always),
-    ("statime", "statime", "statime", Steers::Always),
-    ("dantesync", "dantesync", "dantesync", Steers::Always),
-];
-
-#[derive(Debug, Clone, Copy)]
-enum Steers {
-    Always,
-    With(&'static str),
-    Without(&'static str),
+/// Their names, for people.
+pub fn names() -> Vec<String> {
+    steering_now().iter().map(ToString::to_string).collect()
 }
 
-/// The programs that are steering now.
-pub fn steering_now() -> Vec<Rival> {
-    steering_in(Path::new("/proc"))
-}
-
-fn steering_in(proc: &Path) -> Vec<Rival> {
-    let Ok(entries) = fs::read_dir(proc) else { return Vec::new() };
-    let mut found: Vec<Rival> = entries.flatten().filter_map(|entry| rival(&entry.path())).collect();
-    found.sort_by_key(|rival| rival.pid);
-    found
-}
-
-fn rival(process: &Path) -> Option<Rival> {
-    let pid: u32 = process.file_name()?.to_str()?.parse().ok()?;
-    let comm = fs::read_to_string(process.join("comm")).ok()?;
-    let (_, name, service, steers) = KNOWN.iter().find(|(cut, ..)| *cut == comm.trim_end())?;
-    let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
-    let given = |flag: &str| arguments.split(|octet| *octet == 0).any(|argument| argument == flag.as_bytes());
-    let steers = match steers {
-        Steers::Always => true,
-        Steers::With(flag) => given(flag),
-        Steers::Without(flag) => !given(flag),
-    };
-    (steers && !is_simulated(process)).then_some(Rival { name, service, pid })
-}
-
-/// Libraries that give a program another clock than this computer's: what it steers is not ours.
-const CLOCK_SIMULATORS: [&str; 2] = ["clknetsim", "faketime"];
-
-fn is_simulated(process: &Path) -> bool {
-    let environment = fs::read(process.join("environ")).unwrap_or_default();
-    let preloaded =
-        environment.split(|octet| *octet == 0).find_map(|entry| entry.strip_prefix(b"LD_PRELOAD="));
-    let preloaded = String::from_utf8_lossy(preloaded.unwrap_or_default()).into_owned();
-    CLOCK_SIMULATORS.iter().any(|library| preloaded.contains(library))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn process(proc: &Path, pid: u32, comm: &str, arguments: &str) {
-        let folder = proc.join(pid.to_string());
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
-        fs::write(folder.join("cmdline"), arguments.replace(' ', "\0")).unwrap();
-    }
-
-    #[test]
-    fn steering_daemons_are_found_and_named() {
-        let proc = tempfile::tempdir().unwrap();
-        process(proc.path(), 70, "systemd-timesyn", "/lib/systemd/systemd-timesyncd");
-        process(proc.path(), 42, "chronyd", "/usr/sbin/chronyd -F 1");
-        process(proc.path(), 7, "bash", "bash");
-        fs::write(proc.path().join("uptime"), "1").unwrap();
-        let found = steering_in(proc.path());
-        assert_eq!(
-            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["chronyd (pid 42)", "systemd-timesyncd (pid 70)"]
-        );
-        assert_eq!(found[0].service(), "chrony");
-    }
-
-    #[test]
-    fn daemons_that_only_watch_are_left_alone() {
-        let proc = tempfile::tempdir().unwrap();
-        process(proc.path(), 42, "chronyd", "chronyd -x -d");
-        process(proc.path(), 43, "ptp4l", "ptp4l -i eth0 -s");
-        assert_eq!(steering_in(proc.path()), []);
-        process(proc.path(), 45, "chronyd", "chronyd -d");
-        fs::write(proc.path().join("45/environ"), "HOME=/\0LD_PRELOAD=/opt/clknetsim.so\0").unwrap();
-        assert_eq!(steering_in(proc.path()), []);
-        process(proc.path(), 44, "ptp4l", "ptp4l -S -i eth0");
-        assert_eq!(steering_in(proc.path()).len(), 1);
+/// How the services of these rivals are stopped for good, in words.
+pub fn how_to_stop(rivals: &[Rival]) -> String {
+    let services: Vec<&str> = rivals.iter().map(Rival::service).collect();
+    if cfg!(windows) {
+        let commands = services
+            .iter()
+            .map(|service| format!("sc.exe stop {service}, and sc.exe config {service} start= disabled"));
+        commands.collect::<Vec<_>>().join("; ")
+    } else {
+        format!("systemctl disable --now {}", services.join(" "))
     }
 }

@@ -1,0 +1,194 @@
+//! What the value of a setting may be: one description, which checks values and tells people.
+
+use std::fmt;
+
+use super::parse;
+use super::window::DailyWindow;
+use crate::time::Span;
+
+/// The longest name of an interface: Linux' IFNAMSIZ is 16 with the NUL; Windows' friendly names have 256.
+const INTERFACE_MAX: usize = if cfg!(windows) { 256 } else { 15 };
+
+/// The longest name of a host: RFC 1035, section 2.3.4.
+const HOST_MAX: usize = 253;
+
+/// What is allowed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Allowed {
+    /// `true` or `false`; as an option, it is given or not.
+    Switch,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A time from `least` to `most`, or one of the words in `or`.
+    Time {
+        /// Words that are allowed too.
+        or: &'static [&'static str],
+        /// The shortest time, as one would write it.
+        least: &'static str,
+        /// The longest one.
+        most: &'static str,
+    },
+    /// A number of ppm.
+    Ppm {
+        /// The least.
+        least: f64,
+        /// The most.
+        most: f64,
+    },
+    /// A time of the day.
+    Window,
+    /// A PTP subdomain.
+    Subdomain,
+    /// A network interface.
+    Interface,
+    /// An NTP server.
+    Server,
+    /// A file.
+    File,
+}
+
+impl Allowed {
+    /// Whether this value is allowed. A number is written as such, a switch as `true` or `false`.
+    pub fn admits(&self, text: &str) -> bool {
+        match self {
+            Self::Switch => parse::switch(text).is_some(),
+            Self::Words(words) => words.contains(&text),
+            Self::Time { or, least, most } => {
+                let bounds = parse::span(least).zip(parse::span(most));
+                let within = |(least, most)| parse::span(text).is_some_and(|it| it >= least && it <= most);
+                // Nothing is nothing in any unit.
+                let zero = or.contains(&"0") && parse::span(text) == Some(Span::ZERO);
+                or.contains(&text) || zero || bounds.is_some_and(within)
+            }
+            Self::Ppm { least, most } => parse::number(text).is_some_and(|it| it >= *least && it <= *most),
+            Self::Window => text == "none" || DailyWindow::parse(text).is_ok(),
+            Self::Subdomain => parse::subdomain(text).is_some(),
+            Self::Interface => is_name(text, INTERFACE_MAX) && !text.contains('/'),
+            Self::Server => is_server(text),
+            Self::File => !text.is_empty() && !text.ends_with('/') && !text.contains('\0'),
+        }
+    }
+
+    /// From where to where, for what has a range.
+    pub fn range(&self) -> Option<String> {
+        match self {
+            Self::Time { least, most, .. } => Some(format!("{least} to {most}")),
+            Self::Ppm { least, most } => Some(format!("{least} to {most} ppm")),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch => f.write_str("true or false"),
+            Self::Words(words) => f.write_str(&words.join(" or ")),
+            Self::Time { or, least, most } => {
+                for word in *or {
+                    write!(f, "{word}, or ")?;
+                }
+                write!(f, "{least} to {most} (a number with h, min, s, ms or us, like 500ms)")
+            }
+            Self::Ppm { least, most } => write!(f, "{least} to {most} ppm"),
+            Self::Window => f.write_str("none, or two times of day, 00:00 to 24:00, like 02:00-05:00"),
+            Self::Subdomain => f.write_str(
+                "1 to 16 ASCII characters, but not _ALT...: the system clock cannot follow a pulled-up or \
+                 pulled-down subdomain",
+            ),
+            Self::Interface => {
+                write!(f, "auto, or the name of a network interface, 1 to {INTERFACE_MAX} characters")
+            }
+            Self::Server => f.write_str("a host name or an IPv4 address, with :PORT where it is not 123"),
+            Self::File => f.write_str("none, or a file"),
+        }
+    }
+}
+
+fn is_name(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len())
+        && !text.contains(|c: char| c.is_control() || (c == ' ' && !cfg!(windows)))
+}
+
+fn is_server(text: &str) -> bool {
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let host_characters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    is_name(host, HOST_MAX)
+        && host.chars().all(host_characters)
+        && !host.starts_with(['.', '-'])
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+'))
+        && !looks_like_a_wrong_address(host)
+}
+
+/// Four numbers, or only digits and dots, that are no address: nobody's host name looks like that.
+fn looks_like_a_wrong_address(host: &str) -> bool {
+    host.chars().all(|c| c.is_ascii_digit() || c == '.') && host.parse::<std::net::Ipv4Addr>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(allowed: Allowed, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(allowed.admits(text), "{text:?} is allowed: {allowed}");
+        }
+        for text in bad {
+            assert!(!allowed.admits(text), "{text:?} is not allowed: {allowed}");
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit_and_lie_within_their_range() {
+        let limit = Allowed::Time { or: &["none", "0"], least: "1ms", most: "24h" };
+        check(
+            limit,
+            &["none", "0", "0s", "1ms", "1.5s", "2000us", "2000µs", "2min", "24h"],
+            &[
+                "", "s", ".", "-1s", "5 s", "1.2.3s", "1e3s", "500m", "0ss", "nan", "5", "999us", "25h",
+                "NONE",
+            ],
+        );
+        assert!(limit.to_string().contains("1ms to 24h") && limit.to_string().contains("500ms"));
+    }
+
+    #[test]
+    fn numbers_are_finite_and_within_their_range() {
+        let slew = Allowed::Ppm { least: 1.0, most: 500.0 };
+        check(slew, &["1", "500", "12.5"], &["0.99", "500.1", "-100", "nan", "inf", "fast", "", "1 ppm"]);
+        assert_eq!(slew.to_string(), "1 to 500 ppm");
+    }
+
+    #[test]
+    fn servers_are_names_or_addresses() {
+        check(
+            Allowed::Server,
+            &["10.77.8.2", "pool.ntp.org", "ntp1:1123", "127.0.0.1:9", "a_b"],
+            &[
+                "",
+                "10.77.8",
+                "10.77.8.256",
+                "1.2.3.4:0",
+                "a:99999",
+                "http://x",
+                "a b",
+                "a,b",
+                "-x",
+                "::1",
+                "a:+5",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_rest_is_what_it_is_called() {
+        check(Allowed::Switch, &["true", "false"], &["yes", "1", ""]);
+        check(Allowed::Words(&["slew", "kernel"]), &["slew", "kernel"], &["Slew", "smear", ""]);
+        check(Allowed::Window, &["none", "02:00-05:00", "23:00-01:00"], &["", "2-5", "05:00-05:00", "02:00"]);
+        check(Allowed::Subdomain, &["_DFLT", "_OWN"], &["", "much-too-long-a-name", "_ALT2", "Ä"]);
+        let long = "e".repeat(INTERFACE_MAX + 1);
+        check(Allowed::Interface, &["auto", "eth0", "enx0123456789ab"], &["", "a/b", &long, "a\tb"]);
+        assert_eq!(Allowed::Interface.admits("Ethernet 2"), cfg!(windows));
+        check(Allowed::File, &["none", "/tmp/s", "s", "./s"], &["", "/tmp/"]);
+    }
+}

@@ -1,0 +1,246 @@
+//! Puts the service into the computer, and takes it out again.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use windows_service::service::{
+    Service as Handle, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl,
+    ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo, ServiceStartType, ServiceState,
+    ServiceType,
+};
+use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+
+use super::{NAME, event_log, find, refused, state, stop, takeover, tool};
+use crate::clock::platform::OsClock;
+use crate::daemon;
+use crate::exit::{Failure, OS_ERROR};
+use crate::place;
+
+const DISPLAY: &str = "Dante time sync";
+const DESCRIPTION: &str = "Makes this computer's clock tick with the leader clock of a Dante audio network.";
+const OPTIONS: &str = "service-options.json";
+const RULE: &str = "dantetimesync (PTP)";
+
+/// After a failure it is started again: soon, later, and then every five minutes, so that a fault that stays does not
+/// fill the event log.
+const RESTARTS: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(60), Duration::from_secs(300)];
+/// After a day without a failure it is the first one again.
+const FORGET: Duration = Duration::from_secs(86_400);
+
+/// Installs, or installs anew; a running service is started again with what has changed.
+pub(super) fn install(take_over: bool) -> Result<(), Failure> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let (existed, was_running) = match find(NAME, ServiceAccess::QUERY_STATUS | ServiceAccess::STOP)? {
+        Some(service) => {
+            let running = state(&service)?.current_state != ServiceState::Stopped;
+            stop(&service)?;
+            (true, running)
+        }
+        None => (false, false),
+    };
+    own_folder(&place::data())?;
+    // What lies in the folder before there is a service may be anybody's.
+    if !existed {
+        let _ = fs::remove_file(place::data().join(OPTIONS));
+    }
+    let options = remembered_options(&place::data(), launch_arguments(std::env::args_os())).map_err(os)?;
+    let service = register(&info(&program, options))?;
+    configure(&service);
+    event_log::register().context("cannot tell the event log").map_err(os)?;
+    open_firewall(&program);
+    println!("installed {NAME}, started at every boot");
+    if take_over {
+        takeover::take()?;
+    } else if let Some(rival) = takeover::rival()? {
+        println!(
+            "{rival} steers the clock, so the service will not: `dantetimesync service takeover` stops it"
+        );
+    }
+    if was_running {
+        service.start::<&str>(&[]).map_err(|error| refused("start the service again", error))?;
+    }
+    Ok(())
+}
+
+/// Leaves the computer as it was found, but for the folder unless that is asked for.
+pub(super) fn uninstall(purge: bool) -> Result<(), Failure> {
+    let access = ServiceAccess::QUERY_STATUS | ServiceAccess::STOP | ServiceAccess::DELETE;
+    if let Some(service) = find(NAME, access)? {
+        stop(&service)?;
+        service.delete().map_err(|error| refused("remove the service", error))?;
+    }
+    close_firewall();
+    event_log::unregister();
+    restore_clock();
+    takeover::give_back()?;
+    if purge && place::data().exists() {
+        fs::remove_dir_all(place::data()).context("cannot remove the folder").map_err(os)?;
+    }
+    println!("removed {NAME}");
+    Ok(())
+}
+
+fn register(info: &ServiceInfo) -> Result<Handle, Failure> {
+    if let Some(service) = find(NAME, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)? {
+        service.change_config(info).map_err(|error| refused("change the service", error))?;
+        return Ok(service);
+    }
+    let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
+    let manager = ServiceManager::local_computer(None::<&str>, access)
+        .map_err(|error| refused("reach the service manager", error))?;
+    manager
+        .create_service(info, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)
+        .map_err(|error| refused("install the service", error))
+}
+
+fn info(program: &Path, options: Vec<OsString>) -> ServiceInfo {
+    let mut launch_arguments = vec!["service".into(), "run".into()];
+    launch_arguments.extend(options);
+    ServiceInfo {
+        name: NAME.into(),
+        display_name: DISPLAY.into(),
+        service_type: ServiceType::OWN_PROCESS,
+        start_type: ServiceStartType::AutoStart,
+        error_control: ServiceErrorControl::Normal,
+        executable_path: program.to_owned(),
+        launch_arguments,
+        dependencies: Vec::new(),
+        account_name: None,
+        account_password: None,
+    }
+}
+
+/// The service's options: what stands behind `service install`, but for the option of the installation itself. They
+/// have been checked already, as arguments of this command.
+fn launch_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    arguments.skip_while(|argument| argument != "install").skip(1).filter(|it| it != "--take-over").collect()
+}
+
+/// Without options those of the installation before stay: an upgrade gives none.
+fn remembered_options(folder: &Path, given: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+    let file = folder.join(OPTIONS);
+    let kept =
+        fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Vec<String>>(&text).ok());
+    if let (true, Some(kept)) = (given.is_empty(), kept) {
+        return Ok(kept.into_iter().map(OsString::from).collect());
+    }
+    let text: Vec<_> = given.iter().map(|option| option.to_string_lossy()).collect();
+    fs::write(&file, serde_json::to_string(&text)?).context("cannot remember the service's options")?;
+    Ok(given)
+}
+
+/// What makes the service better, but is no reason to go without it.
+fn configure(service: &Handle) {
+    let restarts = RESTARTS.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
+    let actions = ServiceFailureActions {
+        reset_period: ServiceFailureResetPeriod::After(FORGET),
+        reboot_msg: None,
+        command: None,
+        actions: Some(restarts.to_vec()),
+    };
+    tell("set what happens after a failure", service.update_failure_actions(actions));
+    tell("restart after an error too", service.set_failure_actions_on_non_crash_failures(true));
+    tell("start after the other services", service.set_delayed_auto_start(true));
+    tell("describe the service", service.set_description(DESCRIPTION));
+}
+
+fn tell<E: Into<anyhow::Error>>(what: &str, done: Result<(), E>) {
+    if let Err(error) = done {
+        println!("could not {what}: {:#}", error.into());
+    }
+}
+
+/// Everybody may read the folder, and only administrators and the system may write: it holds what the service, which
+/// may set the clock, believes.
+fn own_folder(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display())).map_err(os)?;
+    let folder = folder.as_os_str().to_owned();
+    let with = |arguments: &[&str]| {
+        let mut all = vec![folder.clone()];
+        all.extend(arguments.iter().map(OsString::from));
+        all
+    };
+    // Names of groups depend on the language, their numbers do not: SYSTEM, Administrators, Users.
+    let rights = [
+        "/inheritance:r",
+        "/grant:r",
+        "*S-1-5-18:(OI)(CI)F",
+        "*S-1-5-32-544:(OI)(CI)F",
+        "*S-1-5-32-545:(OI)(CI)RX",
+    ];
+    // Whoever made the folder or a file in it before could give himself rights again as its owner. Files get the
+    // folder's rights, in place of those they had.
+    let owner = with(&["/setowner", "*S-1-5-32-544", "/T", "/C"]);
+    for arguments in [owner, with(&["/reset", "/T", "/C"]), with(&rights)] {
+        tool::run("icacls.exe", &arguments).context("cannot protect the folder").map_err(os)?;
+    }
+    Ok(())
+}
+
+/// PTP comes unasked: without a rule the firewall drops it.
+fn open_firewall(program: &Path) {
+    close_firewall();
+    let mut of_program = OsString::from("program=");
+    of_program.push(program);
+    let rule = [
+        "advfirewall",
+        "firewall",
+        "add",
+        "rule",
+        &format!("name={RULE}"),
+        "dir=in",
+        "action=allow",
+        "protocol=UDP",
+        "localport=319,320",
+        "profile=any",
+    ];
+    let mut arguments: Vec<OsString> = rule.into_iter().map(OsString::from).collect();
+    arguments.push(of_program);
+    tell("open the firewall for UDP 319 and 320", tool::run("netsh.exe", &arguments));
+}
+
+/// There may be no rule.
+fn close_firewall() {
+    let name = format!("name={RULE}");
+    let _ = tool::run("netsh.exe", &["advfirewall", "firewall", "delete", "rule", &name]);
+}
+
+fn restore_clock() {
+    let Some(found) = daemon::take_found() else { return };
+    let restored = OsClock::observe().and_then(|mut clock| {
+        clock.check_permission()?;
+        clock.restore(found)
+    });
+    tell("put the clock's rate back as it was found", restored);
+}
+
+fn os(error: anyhow::Error) -> Failure {
+    Failure::new(OS_ERROR, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_is_started_with_the_options_of_its_installation() {
+        let given = ["x.exe", "service", "install", "--take-over", "--interface", "Ethernet 2", "-v"];
+        let options = launch_arguments(given.into_iter().map(OsString::from));
+        assert_eq!(options, ["--interface", "Ethernet 2", "-v"]);
+        let info = info(Path::new("x.exe"), options);
+        assert_eq!(info.launch_arguments[..3], ["service", "run", "--interface"]);
+        let folder = tempfile::tempdir().unwrap();
+        let again = |given: &[&str]| {
+            let given = given.iter().map(OsString::from).collect();
+            remembered_options(folder.path(), given).unwrap()
+        };
+        assert_eq!(again(&[]), [""; 0]);
+        assert_eq!(again(&["--interface", "Ethernet 2"]), ["--interface", "Ethernet 2"]);
+        assert_eq!(again(&[]), ["--interface", "Ethernet 2"]);
+        assert_eq!(again(&["-v"]), ["-v"]);
+        assert_eq!(launch_arguments(["x.exe", "service"].into_iter().map(OsString::from)), [""; 0]);
+    }
+}
