@@ -1,0 +1,125 @@
+//! `dantetimesync doctor`: from the options to what is printed.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::finding::{Finding, Level};
+use super::measured::Measured;
+use super::os::Os;
+use super::report::{self, WIDTH};
+use crate::cli::{Doctor, Service};
+use crate::config::{Choice, Choices, Faults, Origin, Settings, default_file};
+use crate::exit::{FAILED, Failure, USAGE};
+use crate::net::Capture;
+
+/// What is asked of the computer: the service's choices, as far as the doctor needs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The only interface to listen on.
+    pub interface: Option<String>,
+    /// The subdomain to follow.
+    pub subdomain: [u8; 16],
+    /// By which way to listen.
+    pub capture: Capture,
+    /// The time servers.
+    pub servers: Vec<String>,
+    /// Where the state is kept, if it is.
+    pub state_file: Option<PathBuf>,
+    /// How long to listen.
+    pub seconds: u32,
+    /// The configuration file.
+    pub config_file: PathBuf,
+    /// What is wrong with it, a line each.
+    pub config_faults: Vec<String>,
+}
+
+/// All findings, in the order of the checks, and the figures behind them.
+#[derive(Debug)]
+pub struct Examination {
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// The figures behind it.
+    pub measured: Measured,
+}
+
+/// Examines this computer and prints what was found; code 1 if something cannot work.
+///
+/// # Errors
+/// When the options are wrong, or neither clock nor interfaces can be read.
+pub fn run(options: &Doctor) -> Result<ExitCode, Failure> {
+    let request = request(options)?;
+    let examination = examine(&request, options.json)?;
+    let mut out = std::io::stdout().lock();
+    let written = if options.json {
+        writeln!(out, "{}", report::json(&examination)?)
+    } else {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        // A console of Windows shows the codes of colours as they are, unless it is told otherwise.
+        let colour = std::io::stdout().is_terminal() && !no_color && Os::HERE == Os::Linux;
+        write!(out, "{}", report::text(&examination.findings, colour))
+    };
+    // Whoever reads only the first lines has closed the pipe: that is no failure.
+    drop(written);
+    let failed = examination.findings.iter().any(|finding| finding.level == Level::Failure);
+    Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// The service's settings, as its file and these options have them. Faults of the file are findings, and then only
+/// the options count; faults of the options are errors.
+fn request(options: &Doctor) -> Result<Request, Failure> {
+    let chosen = choices(options);
+    let service = Service { file: options.config.clone(), options: chosen.clone() };
+    let usage = |faults: Faults| Failure::new(USAGE, faults);
+    let (settings, faults) = match service.settings() {
+        Ok(settings) => (settings, Vec::new()),
+        Err(error) => {
+            let settings = Settings::from_choices(&chosen).map_err(usage)?;
+            (settings, error.to_string().lines().map(str::to_owned).collect())
+        }
+    };
+    Ok(Request {
+        interface: settings.interface,
+        subdomain: settings.config.subdomain,
+        capture: settings.capture,
+        servers: settings.config.ntp_servers,
+        state_file: settings.state_file,
+        seconds: options.seconds,
+        config_file: options.config.clone().unwrap_or_else(default_file),
+        config_faults: faults,
+    })
+}
+
+fn choices(options: &Doctor) -> Choices {
+    let mut choices = Choices::default();
+    let mut add = |name, value: Option<String>| {
+        let Some(value) = value else { return };
+        choices.add(Choice { name, found: format!("{value:?}"), value, origin: Origin::Option });
+    };
+    add("interface", options.interface.clone());
+    add("subdomain", options.subdomain.clone());
+    add("skip-ntp", options.skip_ntp.then(|| "true".to_owned()));
+    add("state-file", options.state_file.as_ref().map(|file| file.to_string_lossy().into_owned()));
+    for server in &options.ntp_server {
+        add("ntp-server", Some(server.clone()));
+    }
+    choices
+}
+
+fn examine(request: &Request, quiet: bool) -> Result<Examination, Failure> {
+    let terminal = std::io::stderr().is_terminal();
+    let length = request.seconds;
+    if !quiet && !terminal {
+        eprintln!("listening for {length} s");
+    }
+    let examination = super::this_computer(request, |seconds, messages| {
+        if terminal {
+            eprint!("\rlistening: {seconds} of {length} s, {messages} PTP messages ");
+            let _ = std::io::stderr().flush();
+        }
+    });
+    if terminal {
+        eprint!("\r{:1$}\r", "", WIDTH - 1);
+    }
+    examination.map_err(|error| Failure::new(crate::exit::OS_ERROR, error))
+}

@@ -1,0 +1,39 @@
+//! The operating systems that are examined: the same fault is mended by other words on each.
+
+/// An operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Os {
+    /// With systemd, iproute2 and so on.
+    Linux,
+    /// Windows.
+    Windows,
+}
+
+impl Os {
+    /// The one that this program was built for.
+    pub const HERE: Self = if cfg!(windows) { Self::Windows } else { Self::Linux };
+
+    /// Of two ways to say a thing, the one of this system.
+    pub fn either<T>(self, linux: T, windows: T) -> T {
+        match self {
+            Self::Linux => linux,
+            Self::Windows => windows,
+        }
+    }
+
+    /// The doctor, run by somebody who may see everything.
+    pub fn doctor_with_rights(self) -> &'static str {
+        self.either("sudo dantetimesync doctor", "dantetimesync doctor, in a console opened as administrator")
+    }
+
+    /// What starts the service.
+    pub fn start_service(self) -> &'static str {
+        self.either("sudo systemctl start dantetimesync", "dantetimesync service start")
+    }
+}
+
+impl Default for Os {
+    fn default() -> Self {
+        Self::HERE
+    }
+}

@@ -1,0 +1,179 @@
+//! The service's own word: is it installed, does it run, is it locked, and what did it complain of?
+
+#[cfg(target_os = "linux")]
+pub mod linux;
+#[cfg(any(windows, test))]
+pub mod windows;
+
+use super::finding::{Check, Finding, Problem};
+use super::os::Os;
+use crate::place::STATUS_SOCKET;
+
+/// The unit of systemd.
+const UNIT: &str = "dantetimesync.service";
+
+/// What the service manager says of the unit, in the words of systemd.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unit {
+    /// `loaded`, `not-found`, `masked` …
+    pub load: String,
+    /// `active`, `failed`, `inactive`, `activating` …
+    pub active: String,
+    /// `enabled`, `disabled` …
+    pub file: String,
+    /// `success`, `exit-code`, `watchdog` …
+    pub result: String,
+    /// Code with which it ended last.
+    pub exit_code: String,
+    /// How often it was started anew.
+    pub restarts: u32,
+}
+
+/// What the status socket says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Status {
+    /// `locked` and the like.
+    pub state: String,
+    /// Why it is not locked.
+    pub reason: String,
+    /// The running program's version.
+    pub version: String,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Its process, where it runs.
+    pub process: Option<u32>,
+    /// What the service manager says; nothing where there is none.
+    pub unit: Option<Unit>,
+    /// What the program says; nothing where it does not answer.
+    pub status: Option<Status>,
+    /// Its last errors in the journal.
+    pub errors: Vec<String>,
+    /// Whose words mend it.
+    pub os: Os,
+}
+
+/// Judges it.
+pub fn check(facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let installed = facts.unit.as_ref().filter(|unit| unit.load == "loaded");
+    match (installed, facts.process) {
+        (None, None) => {
+            let why = match (facts.unit.is_some(), facts.os) {
+                (true, Os::Linux) => "no unit dantetimesync is installed",
+                (true, Os::Windows) => "it is not installed",
+                (false, Os::Linux) => "no systemd answers here",
+                (false, Os::Windows) => "the service manager does not answer",
+            };
+            found.push(Problem::ServiceUnknown.seen(
+                format!("the service does not run; {why}"),
+                facts.os.either(
+                    "sudo dantetimesync, to try it; or install the package and enable the service",
+                    "dantetimesync --dry-run, to try it; or dantetimesync service install",
+                ),
+            ));
+        }
+        (Some(unit), process) => found.extend(check_unit(unit, process, facts.os)),
+        (None, Some(_)) => {}
+    }
+    if facts.process.is_some() {
+        found.extend(check_status(facts));
+    }
+    if let Some(last) = facts.errors.last() {
+        found.push(
+            Problem::ServiceErrors.seen(
+                format!("its last error since this computer was started: {}", last.trim()),
+                facts.os.either(
+                    format!("journalctl -u {UNIT} -b, for what went before"),
+                    "Event Viewer, Windows Logs, Application, source dantetimesync, for what went before"
+                        .to_owned(),
+                ),
+            ),
+        );
+    }
+    Check::Service.found(found, || {
+        let pid = facts.process.map_or(String::new(), |pid| format!(" (pid {pid})"));
+        let state = facts.status.as_ref().map_or("running", |status| status.state.as_str());
+        format!("version {}{pid}, {state}", env!("CARGO_PKG_VERSION"))
+    })
+}
+
+fn check_unit(unit: &Unit, process: Option<u32>, os: Os) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if unit.active == "failed" {
+        found.push(Problem::ServiceFailed.seen(
+            format!(
+                "the service has failed ({}, exit code {}{}){}",
+                unit.result,
+                unit.exit_code,
+                os.either(format!(", restarted {} times", unit.restarts), String::new()),
+                meaning(&unit.exit_code)
+            ),
+            format!(
+                "mend what else is said here, then: {}",
+                os.either("systemctl restart dantetimesync.service", "dantetimesync service start")
+            ),
+        ));
+    } else if process.is_none() && unit.active != "active" && unit.active != "activating" {
+        found.push(Problem::ServiceStopped.seen(
+            "the service is installed and does not run",
+            os.either(format!("systemctl enable --now {UNIT}"), "dantetimesync service start".to_owned()),
+        ));
+    } else if unit.file == "disabled" {
+        found.push(Problem::ServiceDisabled.seen(
+            "the service runs, and will not be started with the computer",
+            os.either(
+                format!("systemctl enable {UNIT}"),
+                "sc.exe config dantetimesync start= delayed-auto".to_owned(),
+            ),
+        ));
+    }
+    found
+}
+
+/// What our exit codes mean.
+fn meaning(code: &str) -> &'static str {
+    match code {
+        "64" => ": bad arguments",
+        "66" => ": the interface or a file does not exist",
+        "69" => ": another program steers the clock",
+        "71" => ": no usable network, or a port is taken",
+        "75" => ": it was running already",
+        "77" => ": a permission is missing",
+        "78" => ": the configuration file has faults",
+        _ => "",
+    }
+}
+
+fn check_status(facts: &Facts) -> Vec<Finding> {
+    let Some(status) = &facts.status else {
+        return vec![Problem::ServiceSilent.seen(
+            format!("the service runs, and does not tell its status at {STATUS_SOCKET}"),
+            facts.os.either(
+                format!("systemctl restart {UNIT}; where it is started by hand, let it write to /run/dantetimesync"),
+                "dantetimesync service stop, then dantetimesync service start".to_owned(),
+            ),
+        )];
+    };
+    let mut found = Vec::new();
+    let own = env!("CARGO_PKG_VERSION");
+    if !status.version.is_empty() && status.version != own {
+        found.push(Problem::ServiceVersion.seen(
+            format!("version {} is running, and {own} is installed", status.version),
+            facts.os.either(
+                format!("systemctl restart {UNIT}"),
+                "dantetimesync service stop, then dantetimesync service start".to_owned(),
+            ),
+        ));
+    }
+    if status.state != "locked" {
+        let reason = if status.reason.is_empty() { String::new() } else { format!(": {}", status.reason) };
+        found.push(Problem::ServiceNotLocked.seen(
+            format!("the service is not locked but {}{reason}", status.state),
+            "mend what else is said here; where that is nothing, wait half a minute: dantetimesync status",
+        ));
+    }
+    found
+}
