@@ -23,7 +23,7 @@ mod linux {
 
     use anyhow::{Context, bail};
     use clap::Parser;
-    use dantetimesync::clock::linux::raw_clock;
+    use dantetimesync::clock::platform::raw_clock;
     use dantetimesync::leader::{
         Leader, LeaderControl, LeaderOptions, NtpServer, NtpServerOptions, TimeBase, Wander,
     };

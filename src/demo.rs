@@ -11,14 +11,15 @@ use std::thread;
 use anyhow::Context;
 
 use crate::cli::Demo;
-use crate::clock::linux::raw_clock;
+use crate::clock::platform::raw_clock;
 use crate::config::{Config, DEFAULT_SUBDOMAIN};
 use crate::controller::PtpController;
-use crate::daemon::{stop_flag, unpredictable};
+use crate::daemon::{Audience, stop_flag, unpredictable};
 use crate::dry_run::{OnOsTimeline, virtual_clock};
 use crate::exit::{FAILED, Failure};
 use crate::leader::{Leader, LeaderControl, LeaderOptions, NtpServer, NtpServerOptions};
-use crate::net::linux::{NetworkOptions, RealPtpNetwork};
+use crate::net::platform::RealPtpNetwork;
+use crate::net::{Capture, NetworkOptions};
 use crate::ntp::source::RealNtpSource;
 use crate::ptp;
 use crate::snapshot::{Snapshot, State};
@@ -38,7 +39,7 @@ const SHOW_EVERY: Span = Span::from_secs(1);
 pub fn run(options: &Demo) -> Result<ExitCode, Failure> {
     println!(
         "demo: the system clock steered here is a virtual one, made of numbers: nothing on this computer changes.\n\
-         demo: a PTPv1 leader ({:+.1} ppm) and an NTP server run on loopback; controller, sockets and kernel \
+         demo: a PTPv1 leader ({:+.1} ppm) and an NTP server run on loopback; controller, sockets and \
          stamps are the real ones.\n",
         options.leader_ppm
     );
@@ -53,17 +54,23 @@ pub fn run(options: &Demo) -> Result<ExitCode, Failure> {
         loopback: true,
         group: ptp::group(&DEFAULT_SUBDOMAIN),
         subdomain: DEFAULT_SUBDOMAIN,
+        capture: Capture::Udp,
+        everything: false,
     })?)?;
     let config = Config { ntp_servers: vec![ntp_server.to_string()], ..Config::default() };
     let ntp = OnOsTimeline::new(RealNtpSource::open(&config.ntp_servers))?;
     let mut controller = PtpController::new(config, network, virtual_clock()?, ntp, unpredictable());
 
+    let audience = Audience::open(options.status_socket.as_deref(), options.event_file.as_deref(), true);
+    audience.hear_start(&mut controller);
     let mut course = Course::new(options);
     let stop = stop_flag();
     while !stop.load(Ordering::Relaxed) && !course.over() {
         controller.turn();
         course.follow(&controller.snapshot(), &control);
+        audience.hear(&mut controller);
     }
+    audience.hear_end(&mut controller);
     control.stop();
     Ok(course.verdict())
 }
@@ -109,6 +116,7 @@ struct Course {
     started: Timestamp<Raw>,
     now: Timestamp<Raw>,
     end: Timestamp<Raw>,
+    until_locked: bool,
     turn_at: Option<(Timestamp<Raw>, Rate)>,
     locks_needed: usize,
     show_at: Timestamp<Raw>,
@@ -129,6 +137,7 @@ impl Course {
             started: now,
             now,
             end: now + length,
+            until_locked: options.until_locked,
             turn_at: turned,
             locks_needed: if options.leader_ppm_step.is_some() { 2 } else { 1 },
             show_at: now,
@@ -141,7 +150,15 @@ impl Course {
     }
 
     fn over(&self) -> bool {
-        self.now >= self.end
+        self.now >= self.end || (self.until_locked && self.succeeded())
+    }
+
+    fn locks(&self) -> usize {
+        self.states.iter().filter(|state| **state == State::Locked).count()
+    }
+
+    fn succeeded(&self) -> bool {
+        self.locks() >= self.locks_needed && self.states.last() == Some(&State::Locked)
     }
 
     fn follow(&mut self, snapshot: &Snapshot, control: &LeaderControl) {
@@ -186,13 +203,13 @@ impl Course {
         if let Some(rms) = self.screen.offset_rms_ns() {
             println!("offset while locked: {rms:.0} ns rms");
         }
-        let locks = self.states.iter().filter(|state| **state == State::Locked).count();
-        if locks >= self.locks_needed && self.states.last() == Some(&State::Locked) {
+        if self.succeeded() {
             println!("demo: success");
             ExitCode::SUCCESS
         } else {
             println!(
-                "demo: FAILED; locked {locks} of {} times, and Locked at the end was expected",
+                "demo: FAILED; locked {} of {} times, and Locked at the end was expected",
+                self.locks(),
                 self.locks_needed
             );
             ExitCode::from(FAILED)

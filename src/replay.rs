@@ -12,7 +12,8 @@
 
 pub mod capture;
 pub mod command;
-mod jitter;
+pub(crate) mod jitter;
+pub mod judge;
 mod udp;
 mod writer;
 

@@ -5,7 +5,6 @@
 //! ```text
 //! cargo run -- simulate tests/data/s1-60s.toml --seeds 1 --pcap tests/data/s1-60s.pcap
 //! ```
-#![cfg(unix)]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +12,8 @@ use std::process::Command;
 
 use dantetimesync::config::DEFAULT_SUBDOMAIN;
 use dantetimesync::replay::Capture;
-use dantetimesync::replay::command::{Verdict, judge};
+use dantetimesync::replay::command::judge;
+use dantetimesync::replay::judge::Verdict;
 use serde_json::Value;
 
 fn in_package(path: &str) -> PathBuf {
@@ -44,7 +44,8 @@ fn assert_minute_of_the_base_world(path: &Path) {
 
     let rate = verdict.rate.expect("a rate");
     assert!((rate.value_ppb - TRUTH_PPB).abs() <= rate.bound_ppb, "{rate:?}");
-    assert!(rate.bound_ppb < 200.0, "a bound that says something: {rate:?}");
+    // In a minute a wild oscillator is not ruled out yet.
+    assert!(rate.bound_ppb < 500.0, "a bound that says something: {rate:?}");
 
     let jitter = verdict.jitter.expect("jitter");
     // ln 2 of the mean lies between the least and the median of an exponential delay.

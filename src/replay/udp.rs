@@ -1,25 +1,14 @@
 //! From a captured frame to a UDP datagram.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-
 use super::{Frame, LinkType};
-
-/// A UDP datagram inside a captured frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Udp<'a> {
-    /// Who sent it.
-    pub source: SocketAddrV4,
-    /// Whom it was sent to.
-    pub destination: SocketAddrV4,
-    /// What it said, as far as the capture kept it.
-    pub payload: &'a [u8],
-}
+use crate::net::packet;
+pub use crate::net::packet::Udp;
 
 /// The IPv4 UDP datagram in `frame`, if there is one; fragments are skipped.
 ///
 /// Checksums are not looked at: on the sending computer the card fills them in after the capture.
 pub fn udp<'a>(frame: &Frame<'a>) -> Option<Udp<'a>> {
-    ipv4(network_layer(frame.link, frame.data)?)
+    packet::udp(network_layer(frame.link, frame.data)?)
 }
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -47,40 +36,8 @@ fn network_layer(link: LinkType, data: &[u8]) -> Option<&[u8]> {
     (ethertype == ETHERTYPE_IPV4).then_some(rest)
 }
 
-const PROTOCOL_UDP: u8 = 17;
-/// "More fragments", and the offset of this one.
-const FRAGMENT_MASK: u16 = 0x3fff;
-const UDP_HEADER: usize = 8;
-
-fn ipv4(packet: &[u8]) -> Option<Udp<'_>> {
-    let first = *packet.first()?;
-    let header_length = usize::from(first & 0x0f) * 4;
-    if first >> 4 != 4 || header_length < 20 || *packet.get(9)? != PROTOCOL_UDP {
-        return None;
-    }
-    if u16_at(packet, 6)? & FRAGMENT_MASK != 0 {
-        return None;
-    }
-    // Behind the total length there may be padding of the link; before it the capture may have been cut.
-    let total_length = usize::from(u16_at(packet, 2)?).min(packet.len());
-    let segment = packet.get(header_length..total_length)?;
-    let length = usize::from(u16_at(segment, 4)?);
-    if length < UDP_HEADER {
-        return None;
-    }
-    Some(Udp {
-        source: SocketAddrV4::new(address_at(packet, 12)?, u16_at(segment, 0)?),
-        destination: SocketAddrV4::new(address_at(packet, 16)?, u16_at(segment, 2)?),
-        payload: segment.get(UDP_HEADER..length.min(segment.len()))?,
-    })
-}
-
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|two| u16::from_be_bytes(*two))
-}
-
-fn address_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
-    bytes.get(at..)?.first_chunk::<4>().map(|four| Ipv4Addr::from(*four))
 }
 
 #[cfg(test)]
@@ -123,30 +80,6 @@ mod tests {
             assert_eq!(found.payload, b"ptp!");
         }
         assert_eq!(udp(&frame(LinkType::Other(0), &IP)), None);
-    }
-
-    #[test]
-    fn what_is_no_whole_ipv4_udp_datagram_is_skipped() {
-        let changed = |at: usize, value: u8| {
-            let mut data = IP;
-            data[at] = value;
-            data
-        };
-        assert_eq!(udp(&frame(LinkType::RawIp, &changed(0, 0x65))), None, "version 6");
-        assert_eq!(udp(&frame(LinkType::RawIp, &changed(0, 0x44))), None, "header of 16 bytes");
-        assert_eq!(udp(&frame(LinkType::RawIp, &changed(9, 6))), None, "TCP");
-        assert_eq!(udp(&frame(LinkType::RawIp, &changed(6, 0x20))), None, "first fragment");
-        assert_eq!(udp(&frame(LinkType::RawIp, &changed(7, 1))), None, "later fragment");
-        assert_eq!(udp(&frame(LinkType::RawIp, &changed(25, 7))), None, "UDP shorter than its header");
-        assert!(udp(&frame(LinkType::RawIp, &changed(6, 0x40))).is_some(), "don't fragment");
-    }
-
-    #[test]
-    fn a_cut_frame_gives_what_is_left_of_the_payload() {
-        assert_eq!(udp(&frame(LinkType::RawIp, &IP[..30])).unwrap().payload, b"pt");
-        for length in 0..28 {
-            assert_eq!(udp(&frame(LinkType::RawIp, &IP[..length])), None, "{length} bytes");
-        }
     }
 
     proptest! {
