@@ -5,7 +5,7 @@
 //! ```text
 //! wire ──► net ──► ptp ──► estimator ──► discipline ──► clock
 //! wire ──► net ──► ntp ──►                   │
-//!                                            └──► Snapshot ──► status, log
+//!                                            └──► Snapshot ──► status, events, log
 //! ```
 //!
 //! [`controller::PtpController`] is the loop that carries values along it. `docs/ARCHITECTURE.md` has the rules.
@@ -17,14 +17,23 @@ pub mod controller;
 pub mod daemon;
 pub mod demo;
 pub mod discipline;
+pub mod doctor;
 pub mod dry_run;
 pub mod estimator;
+pub mod events;
 pub mod exit;
 pub mod leader;
+pub mod log;
+pub mod monitor;
 pub mod net;
 pub mod ntp;
+mod place;
 pub mod ptp;
 pub mod replay;
+pub mod service;
 pub mod sim;
 pub mod snapshot;
+pub mod state;
+pub mod status;
+pub mod test_clock;
 pub mod time;

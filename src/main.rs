@@ -4,29 +4,41 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dantetimesync::cli::{Cli, Command};
-use dantetimesync::{daemon, demo, replay, sim};
-
-/// Bad arguments (sysexits.h).
-const EX_USAGE: u8 = 64;
+use dantetimesync::exit::USAGE;
+use dantetimesync::{config, daemon, demo, doctor, events, log, monitor, replay, sim, status, test_clock};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // clap's own code 2 means "misuse of a shell builtin"; service managers know 64.
-            let code = if error.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS };
+            let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
             let _ = error.print();
             return code;
         }
     };
     let outcome = match &cli.command {
         None => daemon::run(&cli.service),
+        Some(Command::Status(options)) => status::command::run(options),
+        Some(Command::Watch(options)) => status::watch::run(options),
+        Some(Command::Monitor(options)) => monitor::run(options),
+        Some(Command::Events(options)) => events::command::run(options),
         Some(Command::Demo(options)) => demo::run(options),
         Some(Command::Replay(options)) => replay::command::run(options),
-        Some(Command::Simulate(options)) => sim::command::run_files(options),
+        Some(Command::Doctor(options)) => doctor::run(options),
+        Some(Command::Bench(options)) => sim::command::bench(options),
+        Some(Command::Simulate(options)) => sim::command::simulate(options),
+        Some(Command::CheckConfig(options)) => config::check::run(options),
+        #[cfg(target_os = "linux")]
+        Some(Command::Service(command)) => dantetimesync::service::linux::run(command),
+        Some(Command::TestClock(options)) => test_clock::run(options),
+        #[cfg(windows)]
+        Some(Command::Service(command)) => dantetimesync::service::windows::run(command),
     };
     outcome.unwrap_or_else(|failure| {
-        eprintln!("dantetimesync: {:#}", failure.error);
+        let head = log::priority(tracing::Level::ERROR);
+        let told = format!("dantetimesync: {:#}", failure.error);
+        told.lines().for_each(|line| eprintln!("{head}{line}"));
         ExitCode::from(failure.code)
     })
 }
