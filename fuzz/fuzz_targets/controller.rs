@@ -410,8 +410,8 @@ impl<C: SystemClock> SystemClock for FuzzClock<C> {
 struct FuzzNtp(Shared);
 
 impl NtpSource for FuzzNtp {
-    fn pollables(&self) -> Vec<Pollable> {
-        vec![Pollable::new(7)]
+    fn pollables(&self, wanted: &mut Vec<Pollable>) {
+        wanted.push(Pollable::new(7));
     }
     fn mark_ready(&mut self, _: &[Pollable]) {}
     fn send(&mut self, server: ServerIndex, request: &[u8], _: &Timeline) -> Result<Stamp, NtpError> {

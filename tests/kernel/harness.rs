@@ -9,8 +9,8 @@ use dantetimesync::clock::Timeline;
 use dantetimesync::clock::linux::raw_clock;
 use dantetimesync::config::DEFAULT_SUBDOMAIN;
 use dantetimesync::leader::TimeBase;
-use dantetimesync::net::linux::{NetworkOptions, RealPtpNetwork};
-use dantetimesync::net::{EVENT_PORT, GENERAL_PORT, NetworkEvent, PtpNetwork};
+use dantetimesync::net::linux::RealPtpNetwork;
+use dantetimesync::net::{Capture, EVENT_PORT, GENERAL_PORT, NetworkEvent, NetworkOptions, PtpNetwork};
 use dantetimesync::ptp::follower::Follower;
 use dantetimesync::ptp::{self, Outcome};
 use dantetimesync::time::{Rate, Span, Timestamp};
@@ -138,6 +138,8 @@ fn delays(leader: &TimeBase, count: usize) -> Vec<Span> {
         group: ptp::group(&DEFAULT_SUBDOMAIN),
         loopback: false,
         subdomain: DEFAULT_SUBDOMAIN,
+        capture: Capture::Udp,
+        everything: false,
     })
     .unwrap();
     let mut follower = Follower::new(DEFAULT_SUBDOMAIN);

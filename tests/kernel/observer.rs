@@ -59,6 +59,19 @@ impl Observation {
         rms(self.errors_ns.windows(HERTZ + 1).map(|second| (second[HERTZ] - second[0]) / 1e3))
     }
 
+    /// When the rate error, averaged over 1 s, was last beyond `limit_ppm`, in s from the first reading; 0 if
+    /// never.
+    pub fn rate_settled_s(&self, limit_ppm: f64) -> f64 {
+        let beyond = |second: &[f64]| ((second[HERTZ] - second[0]) / 1e3).abs() > limit_ppm;
+        let last = self.errors_ns.windows(HERTZ + 1).rposition(beyond);
+        last.map_or(0.0, |at| (at + HERTZ) as f64 / HERTZ as f64)
+    }
+
+    /// How far the phase went from where it was at first.
+    pub fn excursion_ns(&self) -> f64 {
+        self.errors_ns.iter().fold(0.0, |most, error| f64::max(most, error.abs()))
+    }
+
     fn mean_ns(&self) -> f64 {
         self.errors_ns.iter().sum::<f64>() / self.errors_ns.len() as f64
     }
@@ -92,4 +105,10 @@ fn figures_of_a_known_series_are_right() {
     assert_eq!(observation.rate_rms_ppm(), 0.0, "20 readings apart the square repeats");
     let ramp = Observation { errors_ns: (0..200).map(|i| f64::from(i) * 50.0).collect(), first_ns: 0 };
     assert!((ramp.rate_rms_ppm() - 1.0).abs() < 1e-9, "1000 ns in 20 readings, 1 s");
+    assert_eq!((ramp.rate_settled_s(1.5), ramp.excursion_ns()), (0.0, 9_950.0));
+    // 100 ns a reading until reading 100, then nothing.
+    let turn = (0..200).map(|i| f64::from(i.min(100)) * 100.0).collect();
+    let turn = Observation { errors_ns: turn, first_ns: 0 };
+    // A second that begins at reading 89 holds 11 readings of 100 ns each: the last above 1 ppm.
+    assert_eq!(turn.rate_settled_s(1.0), f64::from(89 + 20) / 20.0);
 }
