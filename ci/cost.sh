@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# What the service costs a computer: memory, processor time per day, system calls per packet.
+# What the service costs a computer: memory, processor time per day, system calls per packet, instructions per
+# packet, and what floods of foreign packets cost.
 #
 # The release daemon runs with --dry-run (it steers a clock made of numbers, so this computer's clock is not
 # touched) and with NTP, in a network namespace of its own, against examples/leader in another one, for
 # SECONDS (60 if not given): once as it is, once under strace, because strace costs more than the daemon.
-# Needs root, iproute2 and strace.
+# The instructions are counted by valgrind in tests/hot_path.rs, inside the controller: system calls are not in
+# them. The floods are the kernel test of that name, which moves this computer's clock and puts it back;
+# DANTETIMESYNC_KERNEL_TESTS=0 leaves it out. Needs root, iproute2 and strace; valgrind if there is one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -103,3 +106,28 @@ awk -v seconds="$seconds" -v at_start_ns="$at_start_ns" -v at_end_ns="$at_end_ns
         printf "syscalls_per_packet  %.2f (%d in all, start included)\n", all / packets, all
         for (name in calls) if (calls[name] >= 10) printf "  %-18s %6d  %.2f per packet\n", name, calls[name], calls[name] / packets | "sort -k2,2nr"
     }' "$work/counts"
+
+# A test binary is named with a hash, which cargo tells.
+hot_path=$(cargo test --release --test hot_path --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
+instructions() {
+    # Only what runs inside PtpController::turn; the world around it is made of numbers and not counted.
+    HOT_PATH=$1 valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect='*PtpController*turn*' \
+        "$hot_path" --exact --ignored load 2>&1 | awk '/Collected/ { print $NF }'
+}
+if command -v valgrind >/dev/null; then
+    # The pairs before the lock, and the start, are in all of them and fall out of the differences. Foreign Syncs
+    # come with each of the 1000 pairs before, too.
+    one=$(instructions 1000,0)
+    two=$(instructions 2000,0)
+    foreign=$(instructions 1000,20)
+    echo "instructions         $(((two - one) / 1000)) per Sync with Follow_Up, $(((foreign - one) / 40000)) per foreign Sync"
+else
+    echo "instructions         not counted: there is no valgrind"
+fi
+cargo test --release --quiet --test hot_path >"$work/hot_path" 2>&1 || { cat "$work/hot_path" >&2; exit 1; }
+echo "allocations          none per packet once locked (cargo test --test hot_path)"
+
+if [ "${DANTETIMESYNC_KERNEL_TESTS:-1}" != 0 ]; then
+    DANTETIMESYNC_KERNEL_TESTS=1 cargo test --release --quiet --test kernel floods_ -- --nocapture --test-threads=1 |
+        sed -n 's/^.*floods_leave_the_lock_alone_and_cost_little: /flood                /p'
+fi
