@@ -338,7 +338,10 @@ impl LeaderEstimator {
         };
         let limit =
             if usual { EARLIEST_USUAL } else { EARLIEST_BETTER } * if told { EARLIEST_STAYS } else { 1.0 };
-        self.earliest_is_told = self.earliest.odds() < limit && self.earliest.line(time).is_some();
+        let known = self.earliest.line(time).map(|line| line.known.rate);
+        // As good a line that does not know its rate yet has nothing to add.
+        let enough = |rate| told || !usual || rate <= EARLIEST_KNOWN * bank.mixed(time).known.rate;
+        self.earliest_is_told = self.earliest.odds() < limit && known.is_some_and(enough);
     }
 
     /// As long as the line is young, it is laid anew through all of its samples.
@@ -494,6 +497,8 @@ impl LeaderEstimator {
 const EARLIEST_USUAL: f64 = 1.25;
 /// … where it must be better: …
 const EARLIEST_BETTER: f64 = 0.75;
+/// … where it need not be, it must know its rate nearly as well (variance); …
+const EARLIEST_KNOWN: f64 = 2.0;
 /// … and as long as this part more is not exceeded it stays.
 const EARLIEST_STAYS: f64 = 1.2;
 

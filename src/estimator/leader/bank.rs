@@ -44,7 +44,9 @@ const SECOND_CHANCE: f64 = 15.0;
 /// Log odds against an assumption before anything was predicted, which every forgotten prediction gives back: a few
 /// calm minutes do not prove a calm oscillator. Ten times calmer or wilder than the ordinary one, …
 const DOUBT_CALM: f64 = 2.5;
-const DOUBT_WILD: f64 = 2.0;
+const DOUBT_WILD: f64 = 3.5;
+/// … where delays hang together this instead: their mean wanders, and a bound must not be tight by a mere belief, …
+pub(super) const DOUBT_WILD_RUNS: f64 = 2.0;
 /// … a drift of the rate, and what a ten times faster one adds, …
 const DOUBT_DRIFT: f64 = 3.0;
 const DOUBT_FAST_DRIFT: f64 = 5.0;
@@ -52,14 +54,14 @@ const SLOW_DRIFT: f64 = 0.1;
 /// … and another shape of the noise than the learned one.
 const DOUBT_SHAPE: f64 = 6.0;
 
-/// Log odds against a wander before anything was predicted.
-pub(super) fn doubt(wander: Wander) -> f64 {
+/// Log odds against a wander before anything was predicted; `wild` are those against one ten times wilder.
+pub(super) fn doubt(wander: Wander, wild: f64) -> f64 {
     let drift = match wander.drift {
         0.0 => 0.0,
         drift => DOUBT_DRIFT + DOUBT_FAST_DRIFT * (drift / SLOW_DRIFT).log10(),
     };
     let decades = (wander.rate / ORDINARY.rate).log10();
-    drift + decades * decades * if decades > 0.0 { DOUBT_WILD } else { DOUBT_CALM }
+    drift + decades * decades * if decades > 0.0 { wild } else { DOUBT_CALM }
 }
 
 /// Log odds for what an earlier run of the program believed.
@@ -88,6 +90,9 @@ enum Shape {
     Symmetric,
 }
 
+/// Log odds by which a shape must lead, beyond its doubt, to become everyone's.
+const ADOPTED: f64 = 2.0;
+
 /// A shape that is tried counts like so many samples: 16 s at 4 Hz.
 const SHAPE_WEIGHT: f64 = 64.0;
 
@@ -100,6 +105,12 @@ impl Shape {
             Self::Symmetric => Noise::symmetric(learned.deviation()),
         }
     }
+
+    /// Log odds against it together with a wander, where this part of a sample is news.
+    fn doubt(self, wander: Wander, news: f64) -> f64 {
+        let wild = if news < 1.0 { DOUBT_WILD_RUNS } else { DOUBT_WILD };
+        doubt(wander, wild) + if self == Self::AsLearned { 0.0 } else { DOUBT_SHAPE }
+    }
 }
 
 impl Member {
@@ -110,8 +121,21 @@ impl Member {
             filter.noise.weight = SHAPE_WEIGHT;
             filter.known.phase += from.noise.deviation().powi(2);
         }
-        let doubt = doubt(wander) + if shape == Shape::AsLearned { 0.0 } else { DOUBT_SHAPE };
+        let doubt = shape.doubt(wander, from.noise.news);
         Self { shape, filter, doubt, score: -doubt }
+    }
+
+    /// Its second chance, from the line of the best.
+    fn again(&self, best: &Filter) -> Self {
+        Self { score: -SECOND_CHANCE, ..Self::new(self.shape, self.filter.wander, best) }
+    }
+
+    /// From now on this part of a sample is news.
+    fn set_news(&mut self, news: f64) {
+        self.filter.noise.news = news;
+        let doubt = self.shape.doubt(self.filter.wander, news);
+        self.score += self.doubt - doubt;
+        self.doubt = doubt;
     }
 }
 
@@ -177,14 +201,17 @@ impl Bank {
     }
 
     /// Begins anew from a belief: something has changed, the oscillators have not. What the change did to the
-    /// scores until it was noticed (a wild oscillator predicts it best) is undone.
+    /// scores until it was noticed (a wild oscillator predicts it best) is undone, and other shapes are tried again.
     pub(super) fn restart(&mut self, filter: &Filter) {
-        for member in &mut self.members {
-            member.filter = Filter { noise: filter.noise, ..filter.assuming(member.filter.wander) };
-        }
         let [_, older] = &self.noted;
-        for (member, score) in self.members.iter_mut().zip(older) {
-            member.score = *score;
+        let scores = older.iter().map(Some).chain(std::iter::repeat(None));
+        for (member, score) in self.members.iter_mut().zip(scores) {
+            if member.shape == Shape::AsLearned {
+                member.filter = Filter { noise: filter.noise, ..filter.assuming(member.filter.wander) };
+                member.score = score.copied().unwrap_or(member.score);
+            } else {
+                *member = member.again(filter);
+            }
         }
         self.rank();
     }
@@ -192,7 +219,11 @@ impl Bank {
     /// From now on this part of a sample is news.
     pub(super) fn set_news(&mut self, news: f64) {
         self.best.noise.news = news;
-        self.members.iter_mut().for_each(|member| member.filter.noise.news = news);
+        if self.starting {
+            self.members.iter_mut().for_each(|member| member.filter.noise.news = news);
+        } else {
+            self.members.iter_mut().for_each(|member| member.set_news(news));
+        }
     }
 
     /// Whether the members agree about the noise.
@@ -229,6 +260,7 @@ impl Bank {
             member.score = (member.score + member.doubt) * forget - member.doubt + posterior.log_likelihood;
         }
         self.rank();
+        self.adopt_shape();
         self.note(time);
         if self.starting && time >= START_LENGTH {
             self.starting = false;
@@ -245,6 +277,33 @@ impl Bank {
             .map(|shape| Member::new(shape, ORDINARY, &best));
         self.members = wanders.into_iter().chain(shapes).collect();
         // The old ones belonged to other members.
+        self.note_afresh();
+    }
+
+    /// Where another shape explains the noise better, all members take it over with its line and keep the odds that
+    /// they have among each other: what was wrong is not what they assume of the oscillators.
+    fn adopt_shape(&mut self) {
+        let won = |it: &&Member| it.shape != Shape::AsLearned && it.score >= 0.0;
+        let Some(winner) = self.members.iter().find(won).copied().filter(|_| !self.starting) else { return };
+        let same = |it: &&Member| it.shape == Shape::AsLearned && it.filter.wander == winner.filter.wander;
+        let lead = self.members.iter().find(same).map_or(0.0, |it| -it.score);
+        if lead <= ADOPTED {
+            return;
+        }
+        for member in &mut self.members {
+            *member = if member.shape == Shape::AsLearned {
+                let noise = winner.filter.noise;
+                let filter = Filter { noise, ..winner.filter.assuming(member.filter.wander) };
+                Member { filter, score: member.score + lead, ..*member }
+            } else {
+                member.again(&winner.filter)
+            };
+        }
+        self.note_afresh();
+        self.rank();
+    }
+
+    fn note_afresh(&mut self) {
         let scores: Vec<f64> = self.members.iter().map(|member| member.score).collect();
         self.noted = [scores.clone(), scores];
     }
@@ -259,10 +318,7 @@ impl Bank {
             // Scores are relative: the best one's is zero.
             member.score -= best.score;
             if member.score < -HOPELESS && !self.starting {
-                *member = Member {
-                    score: -SECOND_CHANCE,
-                    ..Member::new(member.shape, member.filter.wander, &best.filter)
-                };
+                *member = member.again(&best.filter);
             }
         }
     }
@@ -378,5 +434,72 @@ mod tests {
         bank.observe(3_600.0, bank.best.predicted(3_600.0).phase);
         let ordinary = bank.members[3].score;
         assert!(bank.members[wild].score < ordinary - 1.0, "{} {ordinary}", bank.members[wild].score);
+    }
+
+    fn competing() -> Bank {
+        let mut bank = Bank::start(0.0, 1e3, Some(Noise::one_sided(20e3)));
+        bank.compete();
+        bank.starting = false;
+        bank
+    }
+
+    fn score(bank: &Bank, shape: Shape, rate: f64) -> f64 {
+        let same = |it: &&Member| it.shape == shape && it.filter.wander == Wander { rate, drift: 0.0 };
+        bank.members.iter().find(same).unwrap().score
+    }
+
+    #[test]
+    fn a_better_shape_becomes_everyones_and_leaves_the_odds_of_the_oscillators() {
+        let mut bank = competing();
+        for member in &mut bank.members {
+            member.score = if member.shape == Shape::Symmetric { 0.0 } else { member.score - 5.0 };
+        }
+        bank.rank();
+        let before = score(&bank, Shape::AsLearned, 30.0) - score(&bank, Shape::AsLearned, 3.0);
+        bank.adopt_shape();
+        assert_eq!(score(&bank, Shape::AsLearned, 3.0), 0.0);
+        assert!((score(&bank, Shape::AsLearned, 30.0) - before).abs() < 1e-9);
+        assert_eq!(score(&bank, Shape::Symmetric, 3.0), -SECOND_CHANCE);
+        let symmetric = |it: &Member| it.filter.noise.sigma > it.filter.noise.lambda;
+        assert!(bank.members.iter().filter(|it| it.shape == Shape::AsLearned).all(symmetric));
+    }
+
+    #[test]
+    fn after_a_change_every_shape_is_tried_again_whatever_the_noise_was_taken_for() {
+        let mut bank = competing();
+        let taken = Filter { noise: Noise::symmetric(20e3), rate: 25e3, ..*bank.believed() };
+        bank.restart(&taken);
+        assert!(bank.members.iter().all(|it| it.filter.rate == 25e3));
+        let one_sided = |it: &&Member| it.filter.noise.lambda > it.filter.noise.sigma;
+        assert_eq!(bank.members.iter().filter(one_sided).count(), 2, "one-sided and blurred");
+    }
+
+    #[test]
+    fn a_change_in_the_first_seconds_reaches_the_only_member() {
+        let mut bank = Bank::start(0.0, 1e3, Some(Noise::one_sided(20e3)));
+        bank.restart(&Filter { rate: 25e3, ..*bank.believed() });
+        assert_eq!(bank.believed().rate, 25e3);
+    }
+
+    #[test]
+    fn a_shape_that_leads_by_little_is_not_everyones() {
+        let mut bank = competing();
+        for member in &mut bank.members {
+            member.score = if member.shape == Shape::Symmetric { 0.0 } else { member.score - 0.9 * ADOPTED };
+        }
+        bank.rank();
+        bank.adopt_shape();
+        assert_eq!(score(&bank, Shape::Symmetric, 3.0), 0.0);
+    }
+
+    #[test]
+    fn a_wild_oscillator_is_doubted_less_where_delays_hang_together() {
+        let mut bank = competing();
+        let alone = score(&bank, Shape::AsLearned, 30.0);
+        bank.set_news(0.5);
+        let runs = score(&bank, Shape::AsLearned, 30.0);
+        assert!((runs - alone - (DOUBT_WILD - DOUBT_WILD_RUNS)).abs() < 1e-9, "{runs} {alone}");
+        bank.set_news(1.0);
+        assert!((score(&bank, Shape::AsLearned, 30.0) - alone).abs() < 1e-9);
     }
 }

@@ -183,7 +183,7 @@ impl Earliest {
         self.scatter = deviation * deviation / 16.0;
         let line = Filter { drift: 0.0, known, ..*first };
         let member = |wander| {
-            let doubt = bank::doubt(wander);
+            let doubt = bank::doubt(wander, bank::DOUBT_WILD_RUNS);
             Member { filter: line.assuming(wander), doubt, score: -doubt }
         };
         self.members = WANDERS.map(member).to_vec();
