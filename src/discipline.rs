@@ -42,6 +42,10 @@ const AGE_MAX: Span = Span::from_ms(4_500);
 /// The phase is pulled in by at most this while nothing but the path has changed: a path that grew by 36 µs (audio
 /// starting on the link) is followed in two minutes, at a fifth of what would end a lock …
 const PULL_GENTLE: Rate = Rate::from_ppm(0.22);
+/// … a few µs, by which the estimate itself moves now and then, by hardly more than this, which vanishes in the noise
+/// of the rate: what is off by more is let in by a 225th of it per second …
+const PULL_LEAST: Rate = Rate::from_ppm(0.06);
+const PULL_PART: f64 = 225.0;
 /// … and by at most this after a disturbance: 100 µs in 5 s.
 const PULL_FAST: Rate = Rate::from_ppm(20.0);
 
@@ -468,7 +472,7 @@ impl Discipline {
             ((offset - doubt) / TAU_FAST, PULL_FAST)
         } else {
             let tau = (TAU_RATIO * sigma / line.rate_sigma.ratio().max(1e-12)).clamp(TAU_MIN, TAU_MAX);
-            (offset / tau, PULL_GENTLE)
+            (offset / tau, gentle(offset))
         };
         // The one place where an error becomes a correction: negated here and nowhere else.
         -Rate::from_ratio(speed).clamp(limit)
@@ -487,6 +491,11 @@ impl Discipline {
 
 /// Times the phase's uncertainty over the rate's: what the scenarios say is best for both rate and phase.
 const TAU_RATIO: f64 = 1.0;
+
+/// How fast an offset (s) is pulled in at most while nothing but the path has changed.
+fn gentle(offset: f64) -> Rate {
+    Rate::from_ratio((PULL_LEAST.ratio() + offset.abs() / PULL_PART).min(PULL_GENTLE.ratio()))
+}
 
 /// What a reading of the system clock against the raw timeline may be off.
 const READ_BOUND: Span = Span::from_ns(150);
