@@ -37,7 +37,10 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|failure| {
         let head = log::priority(tracing::Level::ERROR);
-        let told = format!("dantetimesync: {:#}", failure.error);
+        let error = format!("{:#}", failure.error);
+        // Some begin with its name anyway.
+        let told =
+            if error.starts_with("dantetimesync ") { error } else { format!("dantetimesync: {error}") };
         told.lines().for_each(|line| eprintln!("{head}{line}"));
         ExitCode::from(failure.code)
     })

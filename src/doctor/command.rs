@@ -26,6 +26,8 @@ pub struct Request {
     pub servers: Vec<String>,
     /// Where the state is kept, if it is.
     pub state_file: Option<PathBuf>,
+    /// Where the service tells its status, if it does.
+    pub status_socket: Option<PathBuf>,
     /// How long to listen.
     pub seconds: u32,
     /// The configuration file.
@@ -84,6 +86,7 @@ fn request(options: &Doctor) -> Result<Request, Failure> {
         capture: settings.capture,
         servers: settings.config.ntp_servers,
         state_file: settings.state_file,
+        status_socket: settings.status_socket,
         seconds: options.seconds,
         config_file: options.config.clone().unwrap_or_else(default_file),
         config_faults: faults,

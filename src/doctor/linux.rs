@@ -70,7 +70,7 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     let jitter_ns = judged.as_ref().and_then(|judged| judged.jitter).map(|jitter| jitter.sd_ns);
     let machine = machine::linux::look(host, ticks, jitter_ns);
     let processor = processor::look(host, jitter_ns);
-    let service = service::linux::look(host);
+    let service = service::linux::look(host, request.status_socket.as_deref());
     let config = config::look(&host.path(&request.config_file), &request.config_faults);
     let state_folder = request.state_file.as_deref().map(|file| host.path(file));
     let state = state::look(state_folder.as_deref(), rights.root, Os::Linux);

@@ -5,9 +5,10 @@ pub mod linux;
 #[cfg(any(windows, test))]
 pub mod windows;
 
+use std::path::PathBuf;
+
 use super::finding::{Check, Finding, Problem};
 use super::os::Os;
-use crate::place::STATUS_SOCKET;
 
 /// The unit of systemd.
 const UNIT: &str = "dantetimesync.service";
@@ -47,6 +48,8 @@ pub struct Facts {
     pub process: Option<u32>,
     /// What the service manager says; nothing where there is none.
     pub unit: Option<Unit>,
+    /// Where the program tells its status; nothing where it is told not to.
+    pub socket: Option<PathBuf>,
     /// What the program says; nothing where it does not answer.
     pub status: Option<Status>,
     /// Its last errors in the journal.
@@ -148,9 +151,11 @@ fn meaning(code: &str) -> &'static str {
 }
 
 fn check_status(facts: &Facts) -> Vec<Finding> {
+    // Without a place it was told to say nothing.
+    let Some(socket) = &facts.socket else { return Vec::new() };
     let Some(status) = &facts.status else {
         return vec![Problem::ServiceSilent.seen(
-            format!("the service runs, and does not tell its status at {STATUS_SOCKET}"),
+            format!("the service runs, and does not tell its status at {}", socket.display()),
             facts.os.either(
                 format!("systemctl restart {UNIT}; where it is started by hand, let it write to /run/dantetimesync"),
                 "dantetimesync service stop, then dantetimesync service start".to_owned(),

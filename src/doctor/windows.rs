@@ -55,7 +55,7 @@ struct Before {
 
 impl Before {
     fn look(host: &impl Host, request: &Request) -> Self {
-        let service = service::windows::look(host).process;
+        let service = service::windows::look(host, None).process;
         let rights = rights::look(host, service);
         Self {
             rights,
@@ -130,7 +130,7 @@ fn judge(host: &impl Host, request: &Request, before: Before, heard: &Heard) -> 
         processor::check_clock_source(&processor),
         processor::check_power(&processor),
         machine::check(&machine),
-        service::check(&service::windows::look(host)),
+        service::check(&service::windows::look(host, request.status_socket.as_deref())),
         config::check(&config),
         state::check(&state),
     ];

@@ -2,14 +2,13 @@
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use super::{Facts, Status, UNIT, Unit};
 use crate::doctor::host::{Host, Unanswered};
 use crate::doctor::os::Os;
 use crate::doctor::process;
 
-/// Where a running service tells its status to whoever connects.
-const SOCKET: &str = "/run/dantetimesync/status.sock";
 /// A status is some kilobytes.
 const STATUS_MAX: u64 = 1024 * 1024;
 /// How long a status may take; the service answers within milliseconds.
@@ -17,8 +16,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Errors that are shown.
 const ERRORS_SHOWN: &str = "3";
 
-/// Asks the service manager, the journal and the program.
-pub fn look(host: &Host) -> Facts {
+/// Asks the service manager, the journal and the program, which tells its status at `socket`, if anywhere.
+pub fn look(host: &Host, socket: Option<&Path>) -> Facts {
     let properties = "LoadState,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts";
     let unit = match host.run("systemctl", &["show", UNIT, "--no-pager", "-p", properties]) {
         Ok(text) => Some(unit(&text)),
@@ -30,7 +29,8 @@ pub fn look(host: &Host) -> Facts {
     Facts {
         process: process::service(host),
         unit,
-        status: status(host),
+        socket: socket.map(Path::to_owned),
+        status: socket.and_then(|socket| status(host, socket)),
         errors: errors.map(str::to_owned).collect(),
         os: Os::Linux,
     }
@@ -51,8 +51,8 @@ fn unit(text: &str) -> Unit {
     }
 }
 
-fn status(host: &Host) -> Option<Status> {
-    let stream = UnixStream::connect(host.path(SOCKET)).ok()?;
+fn status(host: &Host, socket: &Path) -> Option<Status> {
+    let stream = UnixStream::connect(host.path(socket)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut text = String::new();
     stream.take(STATUS_MAX).read_to_string(&mut text).ok()?;
@@ -79,6 +79,8 @@ mod tests {
     use crate::doctor::finding::{Finding, Problem};
     use crate::doctor::host::made_up::World;
 
+    const SOCKET: &str = "/run/elsewhere/status.sock";
+
     fn systemd(active: &str, file: &str, code: &str) -> World {
         let text = format!(
             "LoadState=loaded\nActiveState={active}\nUnitFileState={file}\nResult=exit-code\nExecMainStatus={code}\nNRestarts=4\n"
@@ -91,19 +93,21 @@ mod tests {
     }
 
     fn problems(world: &World) -> Vec<Problem> {
-        check(&look(&world.host())).iter().filter_map(|finding| finding.problem).collect()
+        check(&look(&world.host(), Some(Path::new(SOCKET))))
+            .iter()
+            .filter_map(|finding| finding.problem)
+            .collect()
     }
 
     /// What the checks say when the service's socket tells this.
     fn told(world: &World, status: &str) -> Vec<Finding> {
-        let folder = world.root().join("run/dantetimesync");
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("status.sock");
+        let path = world.host().path(SOCKET);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(&path).unwrap();
         let status = status.to_owned();
         let server =
             std::thread::spawn(move || listener.accept().unwrap().0.write_all(status.as_bytes()).unwrap());
-        let found = check(&look(&world.host()));
+        let found = check(&look(&world.host(), Some(Path::new(SOCKET))));
         server.join().unwrap();
         std::fs::remove_file(path).unwrap();
         found
@@ -123,7 +127,7 @@ mod tests {
         assert_eq!(problems(&World::new()), [Problem::ServiceUnknown]);
         let missing =
             World::new().program("systemctl show", Ok("LoadState=not-found\nActiveState=inactive\n".into()));
-        let found = check(&look(&missing.host()));
+        let found = check(&look(&missing.host(), None));
         assert!(found[0].problem == Some(Problem::ServiceUnknown) && found[0].seen.contains("no unit"));
         let refused = World::new().program("systemctl", Err(Unanswered::Refused("no bus".into())));
         assert_eq!(problems(&refused), [Problem::ServiceUnknown]);
@@ -133,7 +137,7 @@ mod tests {
     fn failures_carry_the_meaning_of_their_code() {
         let world = systemd("failed", "enabled", "69")
             .program("journalctl -u dantetimesync.service", Ok("older\nchronyd is steering\n".into()));
-        let found = check(&look(&world.host()));
+        let found = check(&look(&world.host(), Some(Path::new(SOCKET))));
         assert_eq!(found[0].problem, Some(Problem::ServiceFailed));
         assert!(found[0].seen.contains("another program steers"), "{}", found[0].seen);
         assert_eq!(found[1].problem, Some(Problem::ServiceErrors));
@@ -145,6 +149,15 @@ mod tests {
         assert_eq!(problems(&systemd("inactive", "enabled", "0")), [Problem::ServiceStopped]);
         let world = running(systemd("active", "disabled", "0"));
         assert_eq!(problems(&world), [Problem::ServiceDisabled, Problem::ServiceSilent]);
+        let found = check(&look(&world.host(), Some(Path::new(SOCKET))));
+        assert!(found[1].seen.ends_with(SOCKET), "{}", found[1].seen);
+    }
+
+    #[test]
+    fn a_service_that_is_told_to_say_nothing_is_not_called_silent() {
+        let world = running(systemd("active", "enabled", "0"));
+        let found = check(&look(&world.host(), None));
+        assert_eq!(found.iter().filter_map(|finding| finding.problem).collect::<Vec<_>>(), []);
     }
 
     #[test]

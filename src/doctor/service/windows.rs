@@ -1,5 +1,7 @@
 //! The service as the service manager, the event log and its own pipe show it.
 
+use std::path::Path;
+
 use super::{Facts, Unit};
 use crate::doctor::os::Os;
 use crate::doctor::windows::host::{Host, Running, Start};
@@ -9,8 +11,8 @@ const NAME: &str = "dantetimesync";
 /// Errors that are shown.
 const ERRORS_SHOWN: usize = 3;
 
-/// Asks all three.
-pub fn look(host: &impl Host) -> Facts {
+/// Asks all three; the program tells its status at `pipe`, if anywhere.
+pub fn look(host: &impl Host, pipe: Option<&Path>) -> Facts {
     let service = host.service(NAME);
     let unit = service.map(|service| {
         let active = match service.running {
@@ -32,7 +34,8 @@ pub fn look(host: &impl Host) -> Facts {
     Facts {
         process: service.filter(|service| service.running == Running::Yes).and_then(|service| service.pid),
         unit: unit.or_else(missing),
-        status: host.status(),
+        socket: pipe.map(Path::to_owned),
+        status: pipe.and_then(|pipe| host.status(pipe)),
         errors: errors(&host.complaints().unwrap_or_default()),
         os: Os::Windows,
     }
@@ -75,7 +78,7 @@ mod tests {
     use crate::doctor::windows::host::made_up::World;
 
     fn found(world: &World) -> Vec<Finding> {
-        check(&look(world))
+        check(&look(world, Some(Path::new("a pipe"))))
     }
 
     fn problems(world: &World) -> Vec<Problem> {

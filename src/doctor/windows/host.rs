@@ -1,6 +1,7 @@
 //! The seam between the checks and a Windows computer: its registry, services, processes and cards as plain values.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use crate::clock::trial::Trace;
 use crate::doctor::service::Status;
@@ -134,8 +135,8 @@ pub trait Host {
     fn surroundings(&self, capture: Capture) -> Surroundings;
     /// Ticks of the performance counter in a second.
     fn counter_hz(&self) -> i64;
-    /// What the running service tells of itself; nothing where it does not answer.
-    fn status(&self) -> Option<Status>;
+    /// What the running service tells of itself at this pipe; nothing where it does not answer.
+    fn status(&self, pipe: &Path) -> Option<Status>;
     /// Errors of the service in the event log since the boot, as XML; nothing where it cannot be asked.
     fn complaints(&self) -> Option<String>;
     /// Where this program lies.
@@ -268,7 +269,7 @@ pub mod made_up {
         fn counter_hz(&self) -> i64 {
             self.counter_hz
         }
-        fn status(&self) -> Option<Status> {
+        fn status(&self, _pipe: &Path) -> Option<Status> {
             self.status.clone()
         }
         fn complaints(&self) -> Option<String> {

@@ -16,6 +16,7 @@ fn request() -> Request {
         capture: Capture::Auto,
         servers: Vec::new(),
         state_file: None,
+        status_socket: Some("a pipe".into()),
         seconds: 10,
         config_file: "no such file".into(),
         config_faults: Vec::new(),

@@ -1,6 +1,6 @@
 //! This computer, as Windows shows it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use windows_registry::{Key, LOCAL_MACHINE, Type};
@@ -21,7 +21,6 @@ use crate::net::interface::adapters;
 use crate::net::windows::process::running;
 use crate::net::windows::surroundings;
 use crate::net::{Capture, EVENT_PORT, GENERAL_PORT};
-use crate::place::{self, STATUS_SOCKET};
 use crate::status::client::fetch;
 use crate::test_clock::try_clock;
 
@@ -116,8 +115,8 @@ impl Host for ThisComputer {
         frequency()
     }
 
-    fn status(&self) -> Option<Status> {
-        let status = fetch(&place::expand(STATUS_SOCKET)).ok()?;
+    fn status(&self, pipe: &Path) -> Option<Status> {
+        let status = fetch(pipe).ok()?;
         let value = serde_json::to_value(&status).ok()?;
         let word = |key: &str| value.get(key).and_then(|word| word.as_str()).map(str::to_owned);
         Some(Status {
