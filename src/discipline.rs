@@ -43,9 +43,9 @@ const AGE_MAX: Span = Span::from_ms(4_500);
 /// starting on the link) is followed in two minutes, at a fifth of what would end a lock …
 const PULL_GENTLE: Rate = Rate::from_ppm(0.22);
 /// … a few µs, by which the estimate itself moves now and then, by hardly more than this, which vanishes in the noise
-/// of the rate: what is off by more is let in by a 225th of it per second …
+/// of the rate: what is off by more is let in by a 120th of it per second …
 const PULL_LEAST: Rate = Rate::from_ppm(0.06);
-const PULL_PART: f64 = 225.0;
+const PULL_PART: f64 = 120.0;
 /// … and by at most this after a disturbance: 100 µs in 5 s.
 const PULL_FAST: Rate = Rate::from_ppm(20.0);
 

@@ -135,9 +135,6 @@ pub mod made_up {
             self.file(&format!("{folder}/comm"), &format!("{comm}\n"))
                 .file(&format!("{folder}/cmdline"), &arguments.replace(' ', "\0"))
         }
-        pub fn root(&self) -> &Path {
-            self.folder.path()
-        }
         /// As the checks see it; the folder must be kept.
         pub fn host(&self) -> Host {
             Host::new(self.folder.path(), Answers(self.answers.clone()))
