@@ -781,6 +781,8 @@ fn a_phase_that_is_not_known_yet_keeps_the_haste_after_a_silence() {
 fn the_less_a_locked_clock_is_off_the_less_it_is_hurried() {
     let pull = |off_us: i64| {
         let mut play = Play::locked();
+        // By these alone it would be taken out in 5 s.
+        play.world.bounds(1.0, 0.2);
         play.shift_clock(Span::from_us(off_us));
         LEADER_PPM - play.decide().rate.unwrap().ppm()
     };
