@@ -36,6 +36,9 @@ use runs::Runs;
 /// and ±500 ppm must still lock.
 const RATE_PRIOR: f64 = 150e3;
 
+/// A rate that is known no better than this is no better than none.
+const RATE_UNKNOWN: f64 = 10e3;
+
 /// Another leader's rate differs from the last one's by about this (field: −25.6 to −0.2 ppm).
 const LEADER_SPREAD: f64 = 15e3;
 
@@ -377,8 +380,10 @@ impl LeaderEstimator {
         let pause = strays.first().and_then(|first| self.pause(first, believed));
         if let Some(first) = strays.first() {
             let timescale = self.timescale;
-            if pause.is_none() && !self.memory.has_heard() {
-                // An earlier run's line that no sample ever confirmed: nothing of it counts.
+            let unknown = believed.known.rate.sqrt() > RATE_UNKNOWN;
+            if pause.is_none() && (unknown || !self.memory.has_heard()) {
+                // An earlier run's line that no sample ever confirmed, or one through a few samples, the first of which
+                // may have been the late ones: nothing of it counts.
                 self.begin(first, 0.0, RATE_PRIOR, None);
             } else {
                 let (rate, rate_sigma) = self.next_rate(first, believed, pause);

@@ -101,6 +101,23 @@ fn queueing_delay_costs_little_because_the_early_samples_count() {
 }
 
 #[test]
+fn a_late_beginning_is_not_held_for_a_rate() {
+    for (seed, late) in (1..=40).flat_map(|seed| [(seed, 1), (seed, 2), (seed, 3)]) {
+        let mut world = World::new(seed);
+        let mut estimator = LeaderEstimator::new();
+        for _ in 0..late {
+            estimator.observe(&world.sync(|draw| queue(draw) + 1.2e6));
+        }
+        for _ in 0..160 {
+            estimator.observe(&world.sync(queue));
+        }
+        let line = estimator.line(world.raw()).unwrap();
+        let error = line.rate.ppb() + world.rate();
+        assert!(error.abs() < 10e3, "{late} late, seed {seed}: {error}");
+    }
+}
+
+#[test]
 fn symmetric_noise_is_averaged() {
     let (rate, phase) = hour(1, |draw| 500.0 * draw.gauss());
     assert!(rate < 15.0, "{rate} ppb");
