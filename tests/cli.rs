@@ -277,7 +277,7 @@ fn the_demo_locks() {
 fn a_demo_that_never_locks_fails() {
     // So much the leader turns that the lock is left, and there is no time to find it again.
     let Run { code, out, err } =
-        run(&["demo", "--seconds", "20", "--leader-ppm-step", "150", "--until-locked"]);
+        run(&["demo", "--seconds", "20", "--leader-ppm-step", "100", "--until-locked"]);
     assert_eq!(code, 1, "{out}{err}");
     assert!(out.contains("demo: FAILED"), "{out}");
 }
