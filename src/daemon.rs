@@ -27,12 +27,9 @@ use crate::dry_run::{OnOsTimeline, virtual_clock};
 use crate::exit::{Failure, TEMPORARY, UNAVAILABLE};
 use crate::log::Log;
 use crate::net::platform::RealPtpNetwork;
-use crate::net::{
-    EVENT_PORT, GENERAL_PORT, NetworkError, NetworkOptions, PtpNetwork, StampSource, interface,
-};
+use crate::net::{NetworkError, NetworkOptions, PtpNetwork, StampSource, interface};
 use crate::ntp::NtpSource;
 use crate::ntp::source::RealNtpSource;
-use crate::ptp;
 use crate::state::file::StateFile;
 use crate::test_clock::pass;
 use crate::time::Span;
@@ -185,16 +182,11 @@ fn open_audience(settings: &Settings) -> Audience {
 
 /// None when the program was told to end before there was a network.
 fn open_network(settings: &Settings, outside: &mut Outside) -> Result<Option<RealPtpNetwork>, Failure> {
-    let subdomain = settings.config.subdomain;
     let options = NetworkOptions {
         interface: settings.interface.clone(),
-        event_port: EVENT_PORT,
-        general_port: GENERAL_PORT,
-        loopback: false,
-        group: ptp::group(&subdomain),
-        subdomain,
+        subdomain: settings.config.subdomain,
         capture: settings.capture,
-        everything: false,
+        ..NetworkOptions::default()
     };
     let Some(mut network) = open_when_up(&options, outside)? else { return Ok(None) };
     for warning in network.take_warnings() {

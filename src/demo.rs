@@ -12,7 +12,7 @@ use anyhow::Context;
 
 use crate::cli::Demo;
 use crate::clock::platform::raw_clock;
-use crate::config::{Config, DEFAULT_SUBDOMAIN};
+use crate::config::Config;
 use crate::controller::PtpController;
 use crate::daemon::{Audience, stop_flag, unpredictable};
 use crate::dry_run::{OnOsTimeline, virtual_clock};
@@ -21,7 +21,6 @@ use crate::leader::{Leader, LeaderControl, LeaderOptions, NtpServer, NtpServerOp
 use crate::net::platform::RealPtpNetwork;
 use crate::net::{Capture, NetworkOptions};
 use crate::ntp::source::RealNtpSource;
-use crate::ptp;
 use crate::snapshot::{Snapshot, State};
 use crate::time::{Rate, Raw, Span, Timestamp};
 use screen::Screen;
@@ -48,14 +47,11 @@ pub fn run(options: &Demo) -> Result<ExitCode, Failure> {
     let ntp_server = start_servers(options, event_port, general_port, &control)?;
 
     let network = OnOsTimeline::new(RealPtpNetwork::open(NetworkOptions {
-        interface: None,
         event_port,
         general_port,
         loopback: true,
-        group: ptp::group(&DEFAULT_SUBDOMAIN),
-        subdomain: DEFAULT_SUBDOMAIN,
         capture: Capture::Udp,
-        everything: false,
+        ..NetworkOptions::default()
     })?)?;
     let config = Config { ntp_servers: vec![ntp_server.to_string()], ..Config::default() };
     let ntp = OnOsTimeline::new(RealNtpSource::open(&config.ntp_servers))?;

@@ -315,11 +315,9 @@ mod tests {
             interface: Some("127.0.0.1".to_owned()),
             event_port,
             general_port,
-            group: Ipv4Addr::new(224, 0, 1, 129),
             loopback: true,
-            subdomain: DEFAULT_SUBDOMAIN,
             capture: Capture::Udp,
-            everything: false,
+            ..NetworkOptions::default()
         })
         .unwrap();
         let leader = Leader::open(LeaderOptions {

@@ -10,8 +10,7 @@ use crate::daemon::stop_flag;
 use crate::dry_run::OnOsTimeline;
 use crate::exit::{FAILED, Failure, NO_PERMISSION, print};
 use crate::net::platform::RealPtpNetwork;
-use crate::net::{Capture, EVENT_PORT, GENERAL_PORT, NetworkError, NetworkEvent, NetworkOptions, PtpNetwork};
-use crate::ptp;
+use crate::net::{NetworkError, NetworkEvent, NetworkOptions, PtpNetwork};
 use crate::replay::judge::{Judge, Source, Verdict};
 use crate::time::Span;
 
@@ -30,13 +29,9 @@ const WAIT: Span = Span::from_ms(100);
 pub fn run(options: &Monitor) -> Result<ExitCode, Failure> {
     let network = RealPtpNetwork::open(NetworkOptions {
         interface: options.interface.clone(),
-        event_port: EVENT_PORT,
-        general_port: GENERAL_PORT,
-        loopback: false,
-        group: ptp::group(&options.subdomain.0),
         subdomain: options.subdomain.0,
-        capture: Capture::Auto,
         everything: true,
+        ..NetworkOptions::default()
     });
     let mut network = network.map_err(refused)?;
     if !options.json {
@@ -156,6 +151,7 @@ mod tests {
     use crate::cli::Subdomain;
     use crate::config::DEFAULT_SUBDOMAIN;
     use crate::leader::{Leader, LeaderControl, LeaderOptions};
+    use crate::net::Capture;
     use crate::time::Rate;
 
     /// In real time: three seconds on loopback.
@@ -164,14 +160,12 @@ mod tests {
         let ports = [0, 0].map(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
         let [event_port, general_port] = ports.map(|socket| socket.local_addr().unwrap().port());
         let options = NetworkOptions {
-            interface: None,
             event_port,
             general_port,
             loopback: true,
-            group: ptp::group(&DEFAULT_SUBDOMAIN),
-            subdomain: DEFAULT_SUBDOMAIN,
             capture: Capture::Udp,
             everything: true,
+            ..NetworkOptions::default()
         };
         let network = RealPtpNetwork::open(options).unwrap();
         let leader = LeaderOptions {

@@ -36,6 +36,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::clock::{StampFault, Timeline};
+use crate::config::DEFAULT_SUBDOMAIN;
 use crate::ptp;
 use crate::time::{Raw, Span, Timestamp};
 pub use capture::{Capture, Way};
@@ -168,8 +169,6 @@ pub struct NetworkOptions {
     pub event_port: u16,
     /// UDP port of general messages; [`GENERAL_PORT`] except in tests and demonstrations.
     pub general_port: u16,
-    /// The multicast group of the subdomain.
-    pub group: Ipv4Addr,
     /// Whether the loopback counts as an interface.
     pub loopback: bool,
     /// The subdomain that the socket filter lets through, NUL padded.
@@ -180,11 +179,31 @@ pub struct NetworkOptions {
     pub everything: bool,
 }
 
+/// What a follower listens to: Dante's ports and subdomain on all usable interfaces.
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self {
+            interface: None,
+            event_port: EVENT_PORT,
+            general_port: GENERAL_PORT,
+            loopback: false,
+            subdomain: DEFAULT_SUBDOMAIN,
+            capture: Capture::default(),
+            everything: false,
+        }
+    }
+}
+
 impl NetworkOptions {
+    /// The multicast group of the subdomain.
+    pub(crate) fn group(&self) -> Ipv4Addr {
+        ptp::group(&self.subdomain)
+    }
+
     /// The groups to join; those after the first are a help where that is possible.
     pub(crate) fn groups(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let others = ptp::GROUPS.into_iter().filter(|group| self.everything && *group != self.group);
-        std::iter::once(self.group).chain(others)
+        let others = ptp::GROUPS.into_iter().filter(|group| self.everything && *group != self.group());
+        std::iter::once(self.group()).chain(others)
     }
 }
 

@@ -133,7 +133,7 @@ impl RealPtpNetwork {
             let known = kept.iter().position(|link| link.is_on(&interface)).map(|at| kept.swap_remove(at));
             let joined = match known {
                 Some(link) if link.interface == interface && !all_anew => Ok(link),
-                Some(link) => link.joined_anew(interface, self.options.group),
+                Some(link) => link.joined_anew(interface, self.options.group()),
                 None => self.open_link(interface),
             };
             match joined {
@@ -185,7 +185,7 @@ impl RealPtpNetwork {
         if let Err(error) = &stamped {
             self.warn(format!("no stamps by the kernel, the lock will be 1000 times worse: {error}"));
         }
-        socket.join(self.options.group, interface).map_err(|error| join_error(&error))?;
+        socket.join(self.options.group(), interface).map_err(|error| join_error(&error))?;
         for group in self.options.groups().skip(1) {
             let _ = socket.join(group, interface);
         }

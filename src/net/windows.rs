@@ -372,8 +372,8 @@ impl Ears {
         };
         match self {
             Self::Ports { event, general } => {
-                joined(event.join(options.group, interface))?;
-                joined(general.join(options.group, interface))?;
+                joined(event.join(options.group(), interface))?;
+                joined(general.join(options.group(), interface))?;
                 for group in options.groups().skip(1) {
                     let _ = event.join(group, interface);
                     let _ = general.join(group, interface);
@@ -381,7 +381,7 @@ impl Ears {
                 Ok(())
             }
             Self::Below { member, sockets } => {
-                joined(member.join(options.group, interface))?;
+                joined(member.join(options.group(), interface))?;
                 for group in options.groups().skip(1) {
                     let _ = member.join(group, interface);
                 }

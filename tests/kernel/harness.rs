@@ -10,9 +10,9 @@ use dantetimesync::clock::linux::raw_clock;
 use dantetimesync::config::DEFAULT_SUBDOMAIN;
 use dantetimesync::leader::TimeBase;
 use dantetimesync::net::linux::RealPtpNetwork;
-use dantetimesync::net::{Capture, EVENT_PORT, GENERAL_PORT, NetworkEvent, NetworkOptions, PtpNetwork};
+use dantetimesync::net::{Capture, NetworkEvent, NetworkOptions, PtpNetwork};
+use dantetimesync::ptp::Outcome;
 use dantetimesync::ptp::follower::Follower;
-use dantetimesync::ptp::{self, Outcome};
 use dantetimesync::time::{Rate, Span, Timestamp};
 
 use crate::clock::{self, Saved};
@@ -133,13 +133,8 @@ fn a_leader_is_heard_in_the_other_namespace_within_microseconds() {
 fn delays(leader: &TimeBase, count: usize) -> Vec<Span> {
     let mut network = RealPtpNetwork::open(NetworkOptions {
         interface: Some("sl0".to_owned()),
-        event_port: EVENT_PORT,
-        general_port: GENERAL_PORT,
-        group: ptp::group(&DEFAULT_SUBDOMAIN),
-        loopback: false,
-        subdomain: DEFAULT_SUBDOMAIN,
         capture: Capture::Udp,
-        everything: false,
+        ..NetworkOptions::default()
     })
     .unwrap();
     let mut follower = Follower::new(DEFAULT_SUBDOMAIN);

@@ -65,13 +65,8 @@ fn record(path: &Path, stopped: &AtomicBool) {
     let group = ptp::group(&DEFAULT_SUBDOMAIN);
     let mut network = RealPtpNetwork::open(NetworkOptions {
         interface: Some("sl0".to_owned()),
-        event_port: EVENT_PORT,
-        general_port: GENERAL_PORT,
-        group,
-        loopback: false,
-        subdomain: DEFAULT_SUBDOMAIN,
         capture: Capture::Udp,
-        everything: false,
+        ..NetworkOptions::default()
     })
     .unwrap();
     let mut capture = CaptureWriter::new(BufWriter::new(File::create(path).unwrap())).unwrap();

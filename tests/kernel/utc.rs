@@ -9,12 +9,11 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use dantetimesync::clock::linux::{LinuxClock, raw_clock};
-use dantetimesync::config::{Config, DEFAULT_SUBDOMAIN};
+use dantetimesync::config::Config;
 use dantetimesync::controller::PtpController;
 use dantetimesync::net::linux::RealPtpNetwork;
-use dantetimesync::net::{Capture, EVENT_PORT, GENERAL_PORT, NetworkOptions};
+use dantetimesync::net::{Capture, NetworkOptions};
 use dantetimesync::ntp::source::RealNtpSource;
-use dantetimesync::ptp;
 use dantetimesync::time::Span;
 use serde_json::Value;
 
@@ -145,13 +144,8 @@ fn follower_process() {
     let config = Config { ntp_servers: vec![server], ..Config::default() };
     let network = RealPtpNetwork::open(NetworkOptions {
         interface: Some("sl0".to_owned()),
-        event_port: EVENT_PORT,
-        general_port: GENERAL_PORT,
-        group: ptp::group(&DEFAULT_SUBDOMAIN),
-        loopback: false,
-        subdomain: DEFAULT_SUBDOMAIN,
         capture: Capture::Udp,
-        everything: false,
+        ..NetworkOptions::default()
     })
     .unwrap();
     let ntp = RealNtpSource::open(&config.ntp_servers);

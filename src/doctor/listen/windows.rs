@@ -7,10 +7,7 @@ use crate::clock::Timeline;
 use crate::clock::platform::raw_clock;
 use crate::doctor::traffic::{Heard, Link};
 use crate::net::platform::RealPtpNetwork;
-use crate::net::{
-    EVENT_PORT, GENERAL_PORT, Interface, NetworkEvent, NetworkOptions, Pollable, PtpNetwork, interface,
-};
-use crate::ptp;
+use crate::net::{Interface, NetworkEvent, NetworkOptions, Pollable, PtpNetwork, interface};
 use crate::time::Span;
 
 /// The service's network; nothing where it could not be opened.
@@ -27,14 +24,11 @@ impl Ears {
     pub fn open(plan: &Plan, heard: &mut Heard) -> io::Result<Self> {
         let loopback = plan.interface.as_deref().is_some_and(is_loopback);
         let opened = RealPtpNetwork::open(NetworkOptions {
-            interface: None,
-            event_port: EVENT_PORT,
-            general_port: GENERAL_PORT,
-            group: ptp::group(&plan.subdomain),
             loopback,
             subdomain: plan.subdomain,
             capture: plan.capture,
             everything: true,
+            ..NetworkOptions::default()
         });
         let mut ears = Self { network: None, subdomain: plan.subdomain };
         let usable = interface::list(loopback)?;

@@ -27,7 +27,6 @@ fn options() -> NetworkOptions {
         interface: Some("lo".to_owned()),
         event_port: free_port(),
         general_port: free_port(),
-        group: GROUP,
         loopback: true,
         subdomain: DEFAULT_SUBDOMAIN,
         capture: Capture::Auto,

@@ -49,7 +49,7 @@ impl RawSocket {
     pub fn open(interface: &Interface, options: &NetworkOptions) -> io::Result<Self> {
         let socket = Arc::new(open_all(interface).or_else(|refusal| {
             // Without the capture a raw socket still hears the UDP of groups it has joined, on systems that have that.
-            open_udp(interface, options.group).map_err(|_| refusal)
+            open_udp(interface, options.group()).map_err(|_| refusal)
         })?);
         let _ = socket.set_recv_buffer_size(SYSTEM_BUFFER);
         let waiting = Arc::new(Waiting::new()?);

@@ -25,7 +25,6 @@ fn options(capture: Capture) -> NetworkOptions {
         interface: Some("127.0.0.1".to_owned()),
         event_port: free_port(),
         general_port: free_port(),
-        group: GROUP,
         loopback: true,
         subdomain: DEFAULT_SUBDOMAIN,
         capture,
