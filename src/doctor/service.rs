@@ -41,6 +41,18 @@ pub struct Status {
     pub version: String,
 }
 
+impl Status {
+    /// What is looked at in a status; nothing of what is none.
+    pub(super) fn of(status: &serde_json::Value) -> Option<Self> {
+        let word = |key: &str| status.get(key).and_then(|word| word.as_str()).map(str::to_owned);
+        Some(Self {
+            state: word("state")?,
+            reason: word("reason").unwrap_or_default(),
+            version: word("version").unwrap_or_default(),
+        })
+    }
+}
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {

@@ -56,17 +56,7 @@ fn status(host: &Host, socket: &Path) -> Option<Status> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut text = String::new();
     stream.take(STATUS_MAX).read_to_string(&mut text).ok()?;
-    parse(&text)
-}
-
-fn parse(text: &str) -> Option<Status> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let word = |key: &str| value.get(key).and_then(|word| word.as_str()).map(str::to_owned);
-    Some(Status {
-        state: word("state")?,
-        reason: word("reason").unwrap_or_default(),
-        version: word("version").unwrap_or_default(),
-    })
+    Status::of(&serde_json::from_str(&text).ok()?)
 }
 
 #[cfg(test)]

@@ -117,13 +117,7 @@ impl Host for ThisComputer {
 
     fn status(&self, pipe: &Path) -> Option<Status> {
         let status = fetch(pipe).ok()?;
-        let value = serde_json::to_value(&status).ok()?;
-        let word = |key: &str| value.get(key).and_then(|word| word.as_str()).map(str::to_owned);
-        Some(Status {
-            state: word("state")?,
-            reason: word("reason").unwrap_or_default(),
-            version: word("version").unwrap_or_default(),
-        })
+        Status::of(&serde_json::to_value(&status).ok()?)
     }
 
     fn complaints(&self) -> Option<String> {
