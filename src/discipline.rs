@@ -40,10 +40,10 @@ const AGE_MIN: Span = Span::from_ms(2_500);
 const AGE_MAX: Span = Span::from_ms(4_500);
 
 /// The phase is pulled in by at most this while nothing but the path has changed: a path that grew by 36 µs (audio
-/// starting on the link) is followed in two minutes, at a fifth of what would end a lock …
+/// starting on the link) is followed in three minutes, at a fifth of what would end a lock …
 const PULL_GENTLE: Rate = Rate::from_ppm(0.22);
-/// … a few µs, by which the estimate itself moves now and then, by hardly more than this, which vanishes in the noise
-/// of the rate: what is off by more is let in by a 120th of it per second …
+/// … the few µs by which the estimate itself moves now and then by hardly more than this, which vanishes in the noise
+/// of the rate, and what is off by more by a 120th of it per second besides …
 const PULL_LEAST: Rate = Rate::from_ppm(0.06);
 const PULL_PART: f64 = 120.0;
 /// … and by at most this after a disturbance: 100 µs in 5 s.
