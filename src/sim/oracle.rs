@@ -260,9 +260,9 @@ impl<'a> Oracle<'a> {
             self.states.push((world.elapsed(world.now()) as f64 / 1e9, snapshot.state));
         }
         if let (Some(leader), Some(_)) = (&snapshot.leader, &snapshot.target) {
-            let follows =
-                self.truth.is_some_and(|it| it.id == leader.id && it.timescale == snapshot.timescale);
-            if let (false, Some((index, clock))) = (follows, world.leader(leader.id)) {
+            if let (false, Some((index, clock))) =
+                (self.still_follows(leader.id, snapshot.timescale, world), world.leader(leader.id))
+            {
                 let life = clock.life_at(world.now());
                 self.truth = Some(Truth { id: leader.id, timescale: snapshot.timescale, index, life });
                 self.truths += 1;
@@ -272,6 +272,18 @@ impl<'a> Oracle<'a> {
             self.lately = Some(Followed { target, truth });
         }
         self.shown = Some(snapshot);
+    }
+
+    /// Whether the target shown still refers to the truth. Another leader was elected before its first sample where
+    /// the timescale is still the old one, unless it carries the old time on.
+    fn still_follows(&self, id: LeaderId, timescale: TimescaleId, world: &World) -> bool {
+        let Some(truth) = self.truth.filter(|truth| truth.timescale == timescale) else { return false };
+        let now = world.now();
+        let (Some((_, then)), Some((_, clock))) = (world.leader(truth.id), world.leader(id)) else {
+            return true;
+        };
+        let apart = clock.at(clock.life_at(now), now) - then.at(truth.life, now);
+        truth.id == id || apart.abs() > SAME_TIME_NS
     }
 
     /// Looks at the seconds that have passed, with what was shown last.
@@ -355,6 +367,9 @@ impl<'a> Oracle<'a> {
 
 /// Two lines of a target that goes on meet this closely: a slew changes by half a ppm in a second.
 const SAME_TARGET: Span = Span::from_us(1);
+
+/// Two leaders' clocks that are no further apart count the same time.
+const SAME_TIME_NS: i64 = 1_000_000;
 
 /// A timeout is noticed by a wake-up, which may be a little late.
 const STALE_GRACE_NS: i64 = 500_000_000;
