@@ -254,12 +254,13 @@ impl UtcEstimator {
     /// Keeps the flywheel on the leader; without one it coasts on the last line. Makes the leap second that has
     /// been announced.
     pub fn follow(&mut self, now: Timestamp<Raw>, leader: Option<(TimescaleId, Line<Leader, Raw>)>) {
+        let first = !self.flywheel.is_leaders();
         if self.flywheel.follow(now, leader) {
             // Another flywheel, another rate; the offset goes on. Until now it was our own oscillator's turn.
             let (at, wander) = (self.flywheel.at(now), RAW_WANDER);
             self.each_drift(|drift| {
                 *drift = drift.at(at, wander);
-                drift.flywheel_replaced();
+                if first { drift.flywheel_found() } else { drift.flywheel_replaced() }
             });
         }
         let utc = self.line.map(|line| line.at(self.flywheel.at(now), 0.0).utc());

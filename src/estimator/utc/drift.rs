@@ -2,8 +2,10 @@
 
 use crate::time::{Leader, Rate, Span, Timestamp, Utc};
 
-/// Rates against UTC, before anything is known (ns/s): leaders 6 to 23 ppm, computers up to 100 ppm.
-const RATE_PRIOR: f64 = 50e3;
+/// UTC's rate against the flywheel, before anything is known (ns/s): it may be a computer that is off by 500 ppm.
+const RATE_PRIOR: f64 = 150e3;
+/// The same against a leader: 6 to 23 ppm are usual.
+const LEADER_RATE_PRIOR: f64 = 50e3;
 
 /// What a leader that turns by 25 ppm moves until it is noticed, 5 s later (ns).
 const TURNED_OFFSET: f64 = 125e3;
@@ -99,14 +101,21 @@ impl Drift {
     /// The flywheel has just changed its rate: UTC's rate against it is unknown again, and the last few seconds
     /// have moved the offset.
     pub(super) fn flywheel_turned(&mut self) {
-        self.var_rate += RATE_PRIOR * RATE_PRIOR;
+        self.var_rate += LEADER_RATE_PRIOR * LEADER_RATE_PRIOR;
         self.var_offset += TURNED_OFFSET * TURNED_OFFSET;
         self.covariance = 0.0;
     }
 
     /// Another flywheel goes on from the state's own time, at a rate of its own.
     pub(super) fn flywheel_replaced(&mut self) {
-        self.var_rate += RATE_PRIOR * RATE_PRIOR;
+        self.var_rate += LEADER_RATE_PRIOR * LEADER_RATE_PRIOR;
+        self.covariance = 0.0;
+    }
+
+    /// The first leader turns the flywheel from the state's own time on: of its rate the computer's tells nothing.
+    pub(super) fn flywheel_found(&mut self) {
+        self.rate = 0.0;
+        self.var_rate = LEADER_RATE_PRIOR * LEADER_RATE_PRIOR;
         self.covariance = 0.0;
     }
 }

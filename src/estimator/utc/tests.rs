@@ -420,3 +420,28 @@ fn a_leap_second_that_nobody_announced_is_like_any_jump() {
     world.polls(2);
     assert!((world.error_us() + 1_000_000).abs() < 1_000, "{}", world.error_us());
 }
+
+#[test]
+fn of_the_first_leaders_rate_a_computer_that_is_far_off_says_nothing() {
+    let slow = Rate::from_ppm(-400.0);
+    let utc = |now: f64| {
+        Timestamp::from_ns(UTC_0) + Span::from_secs_f64(now) + (-slow).gain_over(Span::from_secs_f64(now))
+    };
+    let answer = |now: f64| Exchange { utc: utc(now), ..exchange(now, 0, 300) };
+    // The leader ticks as UTC does.
+    let leader = |now: f64| {
+        let counts = Timestamp::from_ns((utc(now) - Timestamp::from_ns(UTC_0)).as_ns());
+        Some((TimescaleId(0), Line::exact(counts, raw(now), -slow)))
+    };
+    let mut estimator = UtcEstimator::new(1, PANIC);
+    for k in 0..4 {
+        estimator.observe(&answer(f64::from(k) * 0.5), None);
+    }
+    for now in [1.6, 2.0, 4.0, 8.0, 15.0] {
+        // It is heard from the third second on.
+        estimator.follow(raw(now), leader(now).filter(|_| now > 3.0));
+        let told = estimator.at(raw(now)).unwrap();
+        let (error, bound) = ((told.utc - utc(now)).abs(), told.max_error());
+        assert!(error <= bound && bound < Span::from_ms(4), "{error} of {bound} after {now} s");
+    }
+}
