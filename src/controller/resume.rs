@@ -5,7 +5,7 @@ use tracing::{debug, info, warn};
 use super::{Fix, PtpController};
 use crate::clock::{Reading, SystemClock};
 use crate::discipline::{Absence, Target, View};
-use crate::estimator::leader::{BOUND_SIGMAS, Verdict};
+use crate::estimator::leader::{BOUND_SIGMAS, Prior, Verdict};
 use crate::estimator::utc::UtcEstimator;
 use crate::events::EventKind;
 use crate::net::PtpNetwork;
@@ -13,7 +13,7 @@ use crate::ntp::NtpSource;
 use crate::ptp::SyncSample;
 use crate::snapshot::State;
 use crate::state::{SavedNoise, SavedRate, SavedState, SavedTarget, SavedUtc};
-use crate::time::{Rate, Raw, Span, TimescaleId, Timestamp};
+use crate::time::{Line, Rate, Raw, Span, TimescaleId, Timestamp};
 
 /// The state is worth saving this often, as long as nothing happens: in so much time an ordinary oscillator makes
 /// the leader's line uncertain by 10 µs.
@@ -76,10 +76,29 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
                 Absence::Set(self.config.panic_threshold)
             }
             None if saved.target.slew_ppb != 0.0 => Absence::Slewed,
-            None => Absence::RanOn,
+            None => {
+                if let Some(prior) = self.line_by_clock(saved, &prior) {
+                    self.leader.resume(&prior, &saved.rates());
+                }
+                Absence::RanOn
+            }
         };
         self.take_target(saved, absence);
         self.continuity.unconfirmed = true;
+    }
+
+    /// The leader's line as the system clock has carried it on: it was held on its target for longer than the file
+    /// knows, and runs at the rate it was given last. `None` where it is off by more than the file's line can be: then
+    /// somebody has moved it.
+    fn line_by_clock(&mut self, saved: &SavedState, prior: &Prior) -> Option<Prior> {
+        self.read_clock();
+        let expected = self.leader.line(self.now)?;
+        let system = self.timeline.system_at(self.now)?;
+        let a = saved.target().inverse_at(system);
+        let off = (a - expected.a).as_ns_f64().abs();
+        debug!(off_ns = off, sigma = %expected.sigma, "the clock against the line of the last run");
+        (off <= BOUND_SIGMAS * expected.sigma.as_ns_f64())
+            .then_some(Prior { line: Line { a, ..expected }, ..*prior })
     }
 
     fn take_target(&mut self, saved: &SavedState, absence: Absence) {

@@ -8,6 +8,11 @@ use crate::state::SavedState;
 fn restarted(mut play: Play, seconds: i64, meanwhile: impl FnOnce(&mut World)) -> Play {
     play.controller.shut_down();
     let left = play.controller.state().expect("something to leave");
+    started_again(play, &left, seconds, meanwhile)
+}
+
+/// Starts it again with what it had saved some time before its end.
+fn started_again(play: Play, left: &SavedState, seconds: i64, meanwhile: impl FnOnce(&mut World)) -> Play {
     let saved = SavedState::from_json(&left.to_json()).unwrap();
     let Play { world, log, _guard, .. } = play;
     {
@@ -61,6 +66,27 @@ fn a_restart_goes_on_with_the_old_target_and_locks_in_seconds() {
     assert!(play.snapshot().offset.unwrap().value_ns.abs() < 5_000.0, "{:?}", play.snapshot().offset);
     assert_eq!(play.log.count("going on where the last run left off"), 1, "{:?}", play.log.lines());
     assert_eq!(play.log.count("WARN"), 0, "{:?}", play.log.lines());
+}
+
+#[test]
+fn after_a_kill_the_clock_says_where_the_line_has_gone_since_it_was_saved() {
+    let mut play = settled();
+    let left = play.controller.state().expect("something to leave");
+    {
+        // Within what an oscillator wanders in 200 s: the saved line misses the leader by 8 µs then.
+        let mut world = play.world.borrow_mut();
+        let now = Timestamp::from_ns(world.raw);
+        world.leader = Line { rate: world.leader.rate + Rate::from_ppm(0.04), ..world.leader.moved_to(now) };
+    }
+    play.run(200);
+    let play = started_again(play, &left, 0, |_| {});
+    let (now, world) = (play.controller.now, play.world.borrow());
+    let miss = |line: Line<Leader, Raw>| (line.at(now) - world.leader.at(now)).abs();
+    assert!(miss(left.prior().line) > Span::from_us(6), "{}", miss(left.prior().line));
+    let line = play.controller.leader.line(now).unwrap();
+    assert!(miss(line) < Span::from_us(2), "{}", miss(line));
+    // How well it is known, the clock cannot say.
+    assert!(line.sigma > Span::from_us(2), "{}", line.sigma);
 }
 
 #[test]
