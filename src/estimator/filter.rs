@@ -112,11 +112,29 @@ impl Noise {
         self.sigma.hypot(self.lambda)
     }
 
+    /// How far off outliers are in the mean, ns.
+    fn outlier_scale(&self) -> f64 {
+        OUTLIER_SCALE.max(20.0 * self.deviation())
+    }
+
     /// Density of an outlier at `innovation`: late by about ten deviations, seldom early.
     fn outlier_density(&self, innovation: f64) -> f64 {
-        let scale = OUTLIER_SCALE.max(20.0 * self.deviation());
-        let side = if innovation >= 0.0 { 0.9 } else { 0.1 };
+        let scale = self.outlier_scale();
+        let side = if innovation >= 0.0 { OUTLIERS_LATE } else { 1.0 - OUTLIERS_LATE };
         side / scale * (-innovation.abs() / scale).exp()
+    }
+
+    /// The share of the law that lies below a sample which misses a belief of variance `prior` by `innovation`.
+    fn share_below(&self, prior: f64, innovation: f64) -> f64 {
+        let Self { sigma, lambda, outliers, .. } = *self;
+        let blur = prior.max(PHASE_FLOOR) + sigma * sigma;
+        let spread = blur.sqrt();
+        let (_, log_late) = normal_tail((innovation - blur / lambda) / spread);
+        let late = (blur / (2.0 * lambda * lambda) - innovation / lambda + log_late).exp();
+        let (_, log_edge) = normal_tail(innovation / spread);
+        let far = (-innovation.abs() / self.outlier_scale()).exp();
+        let stray = if innovation >= 0.0 { 1.0 - OUTLIERS_LATE * far } else { (1.0 - OUTLIERS_LATE) * far };
+        (1.0 - outliers) * (log_edge.exp() - late).max(0.0) + outliers * stray
     }
 
     /// The moments of a belief about the phase, of variance `prior`, after a sample that misses it by `innovation`;
@@ -183,6 +201,8 @@ const GUESSED: f64 = 4.0;
 
 /// Spikes are late by about this much (ns) where the noise is small.
 const OUTLIER_SCALE: f64 = 500e3;
+/// This share of the outliers is late.
+const OUTLIERS_LATE: f64 = 0.9;
 
 /// What one sample said.
 #[derive(Debug, Clone, Copy)]
@@ -268,6 +288,12 @@ impl Filter {
     pub fn judged(&self, time: f64, phase: f64) -> Posterior {
         let predicted = self.predicted(time);
         predicted.weigh(phase - predicted.phase)
+    }
+
+    /// The share of what is expected at `time` that lies below `phase`: any number from 0 to 1 alike, if the law is right.
+    pub(super) fn share_below(&self, time: f64, phase: f64) -> f64 {
+        let predicted = self.predicted(time);
+        predicted.noise.share_below(predicted.known.phase, phase - predicted.phase)
     }
 
     /// The moments of the belief after an innovation.
@@ -361,6 +387,21 @@ mod tests {
         let shrinks = |it: &Posterior| filter.known.phase - it.variance;
         assert!((shrinks(&half) / shrinks(&whole) - 0.5).abs() < 1e-9);
         assert!((half.log_likelihood / whole.log_likelihood - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_share_below_is_the_law_added_up() {
+        let noise = Noise { sigma: 3_000.0, lambda: 8_000.0, outliers: 0.05, weight: 200.0, news: 1.0 };
+        let (prior, step) = (1e6, 100.0);
+        let mut sum = noise.share_below(prior, -60_000.0);
+        let mut at = -60_000.0;
+        while at < 150_000.0 {
+            sum += step * noise.weigh(prior, at + step / 2.0).log_likelihood.exp();
+            at += step;
+            let share = noise.share_below(prior, at);
+            assert!((share - sum).abs() < 1e-4, "{share} {sum} at {at}");
+        }
+        assert!(sum > 0.95, "{sum}");
     }
 
     #[test]

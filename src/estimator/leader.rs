@@ -11,6 +11,7 @@ mod bank;
 mod challenger;
 mod earliest;
 mod former;
+mod law;
 mod memory;
 mod news;
 mod refit;
@@ -26,6 +27,7 @@ pub use challenger::Change;
 use challenger::{Challengers, Winner};
 use earliest::Earliest;
 use former::Former;
+use law::Law;
 pub use memory::{KnownRate, Prior};
 use memory::{Memory, Start};
 use news::News;
@@ -39,6 +41,10 @@ const RATE_PRIOR: f64 = 150e3;
 /// A rate that is known no better than this is no better than none.
 const RATE_UNKNOWN: f64 = 10e3;
 
+fn is_rate_known(line: &Filter) -> bool {
+    line.known.rate.sqrt() <= RATE_UNKNOWN
+}
+
 /// Another leader's rate differs from the last one's by about this (field: −25.6 to −0.2 ppm).
 const LEADER_SPREAD: f64 = 15e3;
 
@@ -48,11 +54,11 @@ const COUNTER_SPREAD: f64 = 15e3;
 /// A sample that misses the line by more is not a spike of this timescale but another timescale.
 const TIMESCALE_JUMP: Span = Span::from_ms(1);
 
-/// Samples that come later than expected by less than this were held up, as a rule, and not sent by a clock that was
-/// set back; …
-const CONGESTION: Span = Span::from_secs(1);
+/// Samples in the leader's own name that miss its line by less than this were held up or forged, as a rule, and not sent
+/// by a clock that was set; …
+const UNLIKELY: Span = Span::from_secs(1);
 /// … and so many of them must agree: 3 s at 4 Hz.
-const CONGESTED: usize = 12;
+const UNLIKELY_STRAYS: usize = 12;
 
 /// 99.9 % of a normal distribution lie within this many standard deviations.
 pub const BOUND_SIGMAS: f64 = 3.29;
@@ -105,6 +111,8 @@ pub struct LeaderEstimator {
     earliest: Earliest,
     /// It is what is told of the leader.
     earliest_is_told: bool,
+    /// How well the assumed law of the delay describes them.
+    law: Law,
     /// How long late samples come in a row.
     runs: Runs,
     /// The line through the first samples after a start or a change.
@@ -237,6 +245,7 @@ impl LeaderEstimator {
         }
         self.last_sample = self.last_sample.max(Some(raw));
         let posterior = bank.observe(time, phase);
+        self.law.take(believed.share_below(time, phase));
         if self.former_returns(time, phase, &posterior) {
             return Verdict::Changed(Change::Line);
         }
@@ -380,8 +389,7 @@ impl LeaderEstimator {
         let pause = strays.first().and_then(|first| self.pause(first, believed));
         if let Some(first) = strays.first() {
             let timescale = self.timescale;
-            let unknown = believed.known.rate.sqrt() > RATE_UNKNOWN;
-            if pause.is_none() && (unknown || !self.memory.has_heard()) {
+            if pause.is_none() && (!is_rate_known(believed) || !self.memory.has_heard()) {
                 // An earlier run's line that no sample ever confirmed, or one through a few samples, the first of which
                 // may have been the late ones: nothing of it counts.
                 self.begin(first, 0.0, RATE_PRIOR, None);
@@ -404,9 +412,11 @@ impl LeaderEstimator {
         let needed = self.runs.strays_needed();
         let Some(axes) = self.axes.filter(|_| self.leader == Some(sample.leader)) else { return needed };
         let at = sample.received.at;
-        let late = axes.phase(at, sample.sent) - believed.predicted(axes.time(at)).phase;
-        let congestion = self.memory.slept.is_none() && late > 0.0 && late < CONGESTION.as_ns_f64();
-        if congestion { needed.max(CONGESTED) } else { needed }
+        let miss = axes.phase(at, sample.sent) - believed.predicted(axes.time(at)).phase;
+        // The first samples of all may have been the late ones: then what comes early is right.
+        let known = miss > 0.0 || is_rate_known(believed);
+        let unlikely = known && self.memory.slept.is_none() && miss.abs() < UNLIKELY.as_ns_f64();
+        if unlikely { needed.max(UNLIKELY_STRAYS) } else { needed }
     }
 
     /// Whether it was this computer that stood still, and for how long.
@@ -446,6 +456,7 @@ impl LeaderEstimator {
         self.challengers = Challengers::default();
         self.forget_earliest();
         self.runs.interrupt();
+        self.law = Law::default();
         self.former = None;
         self.strays.clear();
     }
@@ -455,7 +466,8 @@ impl LeaderEstimator {
         let (axes, bank) = (self.axes?, self.bank.as_ref()?);
         let time = axes.time(now);
         let earliest = self.earliest.line(time).filter(|_| self.earliest_is_told);
-        let at = earliest.unwrap_or_else(|| bank.mixed(time));
+        let mut at = earliest.unwrap_or_else(|| bank.mixed(time));
+        at.known.phase += (self.law.doubt() * bank.believed().noise.deviation()).powi(2);
         // leader = raw − phase, so the leader's rate against raw is minus the phase's rate.
         Some(Line {
             a: axes.leader + (now - axes.raw) - Span::from_ns_f64(at.phase),

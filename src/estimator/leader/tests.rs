@@ -195,6 +195,21 @@ fn lone_forgeries_far_off_the_line_change_nothing() {
     assert!((rate + world.rate()).abs() < 100.0, "{rate}");
 }
 
+#[test]
+fn forgeries_in_a_row_in_the_leaders_name_must_agree_for_longer_than_a_reboot() {
+    let mut world = World::new(5);
+    let mut estimator = settled(&mut world);
+    let set = |sync: SyncSample| SyncSample { sent: sync.sent + Span::from_ms(5), ..sync };
+    for _ in 0..11 {
+        assert_eq!(estimator.observe(&set(world.sync(queue))), Verdict::Outlier);
+    }
+    estimator.observe(&world.sync(queue));
+    assert_eq!(estimator.timescale(), TimescaleId::default());
+    // One that is really set is believed in the end, later than before for what was heard.
+    let needed = (1..=40).find(|_| estimator.observe(&set(world.sync(queue))) == Verdict::NewTimescale);
+    assert!(needed.is_some_and(|needed| needed > 12), "{needed:?}");
+}
+
 /// An estimator that has seen five minutes of a world.
 fn settled(world: &mut World) -> LeaderEstimator {
     let mut estimator = LeaderEstimator::new();
