@@ -35,5 +35,6 @@ pub mod sim;
 pub mod snapshot;
 pub mod state;
 pub mod status;
+mod terminal;
 pub mod test_clock;
 pub mod time;

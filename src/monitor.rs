@@ -1,6 +1,6 @@
 //! `dantetimesync monitor`: listens to the network, touches no clock, and judges the leader that is heard.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +12,7 @@ use crate::exit::{FAILED, Failure, NO_PERMISSION, print};
 use crate::net::platform::RealPtpNetwork;
 use crate::net::{NetworkError, NetworkEvent, NetworkOptions, PtpNetwork};
 use crate::replay::judge::{Judge, Source, Verdict};
+use crate::terminal::{self, CLEAR_LINE};
 use crate::time::Span;
 
 /// A line is shown this often …
@@ -55,7 +56,7 @@ pub fn run(options: &Monitor) -> Result<ExitCode, Failure> {
 fn listen(mut network: impl PtpNetwork, options: &Monitor) -> Verdict {
     let mut judge = Judge::new(options.subdomain.0);
     judge.set_interfaces(network.interfaces());
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = terminal::draws_on(&std::io::stderr());
     let show_every = if terminal { SHOW_EVERY } else { SHOW_EVERY_PLAIN };
     let (stop, start) = (stop_flag(), raw_clock());
     let end = start + Span::from_secs(i64::from(options.seconds));
@@ -88,7 +89,7 @@ fn listen(mut network: impl PtpNetwork, options: &Monitor) -> Verdict {
         }
     }
     if terminal && !options.json {
-        eprint!("\r\x1b[K");
+        eprint!("{CLEAR_LINE}");
     }
     judge.verdict(Source::Network)
 }
@@ -109,7 +110,7 @@ fn show(verdict: &Verdict, elapsed: Span, terminal: bool) {
         verdict.samples
     );
     if terminal {
-        eprint!("\r\x1b[K{line}");
+        eprint!("{CLEAR_LINE}{line}");
         let _ = std::io::stderr().flush();
     } else {
         eprintln!("{line}");

@@ -1,9 +1,10 @@
 //! What the demo shows: a line per second (in place on a terminal), and a line per event.
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use crate::snapshot::{Snapshot, State};
+use crate::terminal::{self, CLEAR_LINE};
 use crate::time::Span;
 
 /// Points of the sparkline.
@@ -29,7 +30,7 @@ impl Screen {
             "t", "state", "leader", "offset ± bound", "rate ± bound"
         );
         Self {
-            terminal: std::io::stdout().is_terminal(),
+            terminal: terminal::draws_on(&std::io::stdout()),
             shown: 0,
             offsets: VecDeque::with_capacity(POINTS),
             squares: 0.0,
@@ -79,7 +80,7 @@ impl Screen {
 
     fn clear(&self) {
         if self.terminal {
-            print!("\r\x1b[K");
+            print!("{CLEAR_LINE}");
         }
     }
 

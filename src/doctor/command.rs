@@ -1,17 +1,17 @@
 //! `dantetimesync doctor`: from the options to what is printed.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::finding::{Finding, Level};
 use super::measured::Measured;
-use super::os::Os;
-use super::report::{self, WIDTH};
+use super::report;
 use crate::cli::{Doctor, Service};
 use crate::config::{Choice, Choices, Faults, Origin, Settings, default_file};
 use crate::exit::{FAILED, Failure, USAGE};
 use crate::net::Capture;
+use crate::terminal::{self, CLEAR_LINE};
 
 /// What is asked of the computer: the service's choices, as far as the doctor needs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,7 @@ pub fn run(options: &Doctor) -> Result<ExitCode, Failure> {
         writeln!(out, "{}", report::json(&examination)?)
     } else {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        // A console of Windows shows the codes of colours as they are, unless it is told otherwise.
-        let colour = std::io::stdout().is_terminal() && !no_color && Os::HERE == Os::Linux;
+        let colour = !no_color && terminal::draws_on(&std::io::stdout());
         write!(out, "{}", report::text(&examination.findings, colour))
     };
     // Whoever reads only the first lines has closed the pipe: that is no failure.
@@ -101,6 +100,7 @@ fn choices(options: &Doctor) -> Choices {
     };
     add("interface", options.interface.clone());
     add("subdomain", options.subdomain.clone());
+    add("capture", options.capture.clone());
     add("skip-ntp", options.skip_ntp.then(|| "true".to_owned()));
     add("state-file", options.state_file.as_ref().map(|file| file.to_string_lossy().into_owned()));
     for server in &options.ntp_server {
@@ -110,19 +110,19 @@ fn choices(options: &Doctor) -> Choices {
 }
 
 fn examine(request: &Request, quiet: bool) -> Result<Examination, Failure> {
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = terminal::draws_on(&std::io::stderr());
     let length = request.seconds;
     if !quiet && !terminal {
         eprintln!("listening for {length} s");
     }
     let examination = super::this_computer(request, |seconds, messages| {
         if terminal {
-            eprint!("\rlistening: {seconds} of {length} s, {messages} PTP messages ");
+            eprint!("{CLEAR_LINE}listening: {seconds} of {length} s, {messages} PTP messages ");
             let _ = std::io::stderr().flush();
         }
     });
     if terminal {
-        eprint!("\r{:1$}\r", "", WIDTH - 1);
+        eprint!("{CLEAR_LINE}");
     }
     examination.map_err(|error| Failure::new(crate::exit::OS_ERROR, error))
 }

@@ -1,7 +1,7 @@
 //! `dantetimesync simulate` and `dantetimesync bench`: scenarios, many seeds, one table.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use super::runner::{Played, Progress, Row, play_rows};
 use super::{Check, Scenario, Summary, csv, draw, run_captured, snapshot_of, summarise, table};
 use crate::cli::{Bench, Simulate};
 use crate::exit::{self, FAILED, Failure, NO_INPUT};
+use crate::terminal::{self, CLEAR_LINE};
 
 /// Plays the user's scenario files and prints what came out.
 ///
@@ -78,13 +79,13 @@ fn play_and_print(
 ) -> anyhow::Result<Vec<Summary>> {
     let mut summaries = Vec::new();
     let mut outcome = Ok(());
-    let shows_progress = io::stderr().is_terminal();
+    let shows_progress = terminal::draws_on(&io::stderr());
     play_rows(
         rows,
         |Progress { done, total }| {
             if shows_progress {
                 eprint!(
-                    "\r\x1b[K{}",
+                    "{CLEAR_LINE}{}",
                     if done < total { format!("{done} of {total} worlds") } else { String::new() }
                 );
             }
@@ -96,7 +97,7 @@ fn play_and_print(
             let summary = summarise(&row.scenario, &played.runs).costing(&row.scenario, played.cpu_s_per_h);
             if !json {
                 if shows_progress {
-                    eprint!("\r\x1b[K");
+                    eprint!("{CLEAR_LINE}");
                 }
                 exit::print(&table(std::slice::from_ref(&summary)));
             }
