@@ -235,6 +235,9 @@ pub struct Doctor {
     /// As if the service was told to follow this PTP subdomain.
     #[arg(long, value_name = "NAME")]
     pub subdomain: Option<String>,
+    /// As if the service was told to hear the network this way.
+    #[arg(long, value_name = "auto|udp|raw")]
+    pub capture: Option<String>,
     /// As if the service was told to keep its state here.
     #[arg(long, value_name = "FILE|none")]
     pub state_file: Option<PathBuf>,

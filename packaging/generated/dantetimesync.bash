@@ -336,7 +336,7 @@ _dantetimesync() {
             return 0
             ;;
         dantetimesync__subcmd__doctor)
-            opts="-h --json --config --interface --seconds --ntp-server --skip-ntp --subdomain --state-file --help"
+            opts="-h --json --config --interface --seconds --ntp-server --skip-ntp --subdomain --capture --state-file --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -359,6 +359,10 @@ _dantetimesync() {
                     return 0
                     ;;
                 --subdomain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --capture)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -92,6 +92,7 @@ complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l i
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l seconds -d 'How long to listen. A switch that cuts multicast off does so after some minutes: 300 would see it' -r
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l ntp-server -d 'As if the service was told to ask this NTP server (may be given several times)' -r
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l subdomain -d 'As if the service was told to follow this PTP subdomain' -r
+complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l capture -d 'As if the service was told to hear the network this way' -r
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l state-file -d 'As if the service was told to keep its state here' -r -F
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand doctor" -l skip-ntp -d 'Do not ask any NTP server'
