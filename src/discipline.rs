@@ -290,7 +290,7 @@ impl Discipline {
         let system = view.system.at(view.now);
         Some(Deviation {
             offset: system - target.line.at(leader.line.at(view.now)),
-            offset_bound: bound(leader.line.sigma) + READ_BOUND,
+            offset_bound: bound(leader.line.sigma.hypot(view.system.sigma)),
             rate: view.system.rate.then(leader.line.rate.then(target.line.rate).inverse()),
             rate_bound: Rate::from_ratio(BOUND_SIGMAS * leader.line.rate_sigma.ratio()),
         })
@@ -496,9 +496,6 @@ const TAU_RATIO: f64 = 1.0;
 fn gentle(offset: f64) -> Rate {
     Rate::from_ratio((PULL_LEAST.ratio() + offset.abs() / PULL_PART).min(PULL_GENTLE.ratio()))
 }
-
-/// What a reading of the system clock against the raw timeline may be off.
-const READ_BOUND: Span = Span::from_ns(150);
 
 fn bound(sigma: Span) -> Span {
     Span::from_ns_f64(BOUND_SIGMAS * sigma.as_ns_f64())

@@ -161,6 +161,10 @@ impl Span {
     pub const fn abs(self) -> Self {
         Self(self.0.saturating_abs())
     }
+    /// The root of both squares: how uncertain the sum of two independent spans is.
+    pub fn hypot(self, other: Self) -> Self {
+        Self::from_ns_f64(self.as_ns_f64().hypot(other.as_ns_f64()))
+    }
     /// Half of the span, rounded towards zero.
     pub const fn half(self) -> Self {
         self.part(2)

@@ -30,6 +30,14 @@ const SLOPE_LIMIT: Rate = Rate::from_ppm(1.5);
 /// deviation that would need more is a step.
 const SLEW_MAX: Rate = Rate::from_ppm(1_000.0);
 
+/// What a reading is off (one deviation), at least, in ns: two clocks are not read at one instant.
+const READ_SIGMA: f64 = 45.0;
+
+/// The scatter of readings is learned over so many, and one that is further off than so many deviations counts as if
+/// it was not: it was preempted.
+const SCATTER_READINGS: f64 = 64.0;
+const SCATTER_LIMIT: f64 = 4.0;
+
 /// Why a stamp of the system clock cannot be moved onto the raw timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,12 +68,20 @@ struct Piece {
 }
 
 /// The last pieces of the system clock's line; see the module's text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Timeline {
     pieces: VecDeque<Piece>,
     /// A foreign step ended at this raw time: stamps between the last good reading and here are void.
     void: Option<(Timestamp<Raw>, Timestamp<Raw>)>,
     last: Option<Reading>,
+    /// Variance of a reading, ns².
+    scatter: f64,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self { pieces: VecDeque::new(), void: None, last: None, scatter: READ_SIGMA * READ_SIGMA }
+    }
 }
 
 impl Timeline {
@@ -74,9 +90,10 @@ impl Timeline {
         Self::default()
     }
 
-    /// The line that runs now.
+    /// The line that runs now, as uncertain as the one reading that it is anchored at.
     pub fn current(&self) -> Option<Line<System, Raw>> {
-        self.pieces.back().map(|piece| piece.line)
+        let sigma = Span::from_ns_f64(self.scatter.sqrt());
+        self.pieces.back().map(|piece| Line { sigma, ..piece.line })
     }
 
     /// The system clock as it reads at `raw`, by the line that runs now.
@@ -133,9 +150,19 @@ impl Timeline {
                 self.changed(last, reading, line.rate);
             }
             Some(Foreign::Slew(by)) => self.changed(last, reading, line.rate.then(by)),
-            None => self.last = Some(reading),
+            None => {
+                self.last = Some(reading);
+                self.note_scatter(jump);
+            }
         }
         foreign
+    }
+
+    /// Two readings differ by the noise of both.
+    fn note_scatter(&mut self, jump: Span) {
+        let variance = (jump.as_ns_f64().powi(2) / 2.0).min(SCATTER_LIMIT * SCATTER_LIMIT * self.scatter);
+        self.scatter += (variance - self.scatter) / SCATTER_READINGS;
+        self.scatter = self.scatter.max(READ_SIGMA * READ_SIGMA);
     }
 
     /// Moves a stamp of the system clock onto the raw timeline.
@@ -200,6 +227,22 @@ mod tests {
         assert_eq!(before, Ok(Timestamp::from_ns(995_000_000)));
         let after = timeline.raw_of(Timestamp::from_ns(1_001_004_010_400), read_at).unwrap();
         assert_eq!(after.as_ns(), 1_004_010_000);
+    }
+
+    #[test]
+    fn the_line_is_as_uncertain_as_its_readings_scatter() {
+        let sigma = |noise: i64| {
+            let mut timeline = started();
+            for k in 1_i64..400 {
+                // Off by one deviation, to either side.
+                let off = if k % 3 == 0 || k % 7 == 0 { noise } else { -noise };
+                let raw = k * 1_000_000_000;
+                assert_eq!(timeline.check(reading(raw, 1_000_000_000_000 + raw + off)), None);
+            }
+            timeline.current().unwrap().sigma.as_ns()
+        };
+        assert_eq!(sigma(0), 45);
+        assert!((700..1_300).contains(&sigma(1_000)), "{}", sigma(1_000));
     }
 
     #[test]
