@@ -117,7 +117,7 @@ impl Noise {
         OUTLIER_SCALE.max(20.0 * self.deviation())
     }
 
-    /// Density of an outlier at `innovation`: late by about ten deviations, seldom early.
+    /// Density of an outlier at `innovation`: late by about twenty deviations, seldom early.
     fn outlier_density(&self, innovation: f64) -> f64 {
         let scale = self.outlier_scale();
         let side = if innovation >= 0.0 { OUTLIERS_LATE } else { 1.0 - OUTLIERS_LATE };

@@ -2,7 +2,7 @@
 //!
 //! Several beliefs run side by side on the same samples, each with its own assumption about how the two
 //! oscillators wander; see `bank`. Beside the believed one run short-lived challengers, forked from it at
-//! regular intervals, which assume that something has just changed: the leader's rate, the path, or the noise.
+//! regular intervals, which assume that something has just changed: the line (the leader's rate, or the path) or the noise.
 //! A challenger that explains the samples since its fork better by stated odds takes over. That is a
 //! generalised likelihood-ratio test: it tells a change of the leader's rate from a spike without any threshold
 //! in µs.
@@ -200,6 +200,7 @@ impl LeaderEstimator {
         self.news.interrupt();
         self.runs.interrupt();
         self.forget_earliest();
+        self.memory.doubt_rates(Rate::from_ratio(COUNTER_SPREAD * 1e-9));
     }
 
     /// Takes a sample of the elected leader.
@@ -296,9 +297,8 @@ impl LeaderEstimator {
     fn weigh_news(&mut self) {
         let news = self.news.share();
         self.challengers.set_news(news);
-        if let Some(bank) = self.bank.as_mut() {
-            bank.set_news(news);
-        }
+        let former = self.former.as_mut().map(|former| &mut former.bank);
+        self.bank.iter_mut().chain(former).for_each(|bank| bank.set_news(news));
     }
 
     /// Whether the line before the last change is right again; it is then the line.
@@ -322,6 +322,7 @@ impl LeaderEstimator {
         self.runs.interrupt();
         let Some(bank) = self.bank.as_mut() else { return };
         if winner.change == Change::Noise {
+            self.news = News::default();
             bank.restart(&winner.filter);
             self.earliest.grow_louder();
         } else {

@@ -24,7 +24,7 @@ pub(super) const WANDERS: [Wander; 9] = [
 /// What is assumed while only the noise is in question: an ordinary computer (0.003 ppm per √s).
 const ORDINARY: Wander = Wander { rate: 3.0, drift: 0.0 };
 
-/// At the very start these guesses of the delay's width (ns) compete, in both shapes: from a quiet wire to a
+/// At the very start these guesses of the delay's width (ns) compete, in three shapes: from a quiet wire to a
 /// loaded computer.
 const START_WIDTHS: [f64; 5] = [400.0, 3e3, 20e3, 100e3, 500e3];
 
@@ -385,7 +385,8 @@ fn reach(weight: f64, distance: f64, variance: f64) -> f64 {
 /// No delay follows the assumed law exactly. Where its edge really is, is in doubt by this part of its width.
 const LAW_DOUBT: f64 = 0.005;
 
-/// What lies beyond [`BOUND_SIGMAS`] of a normal distribution.
+/// A belief of no more than this share reaches nowhere. Less than the 0.001 that lies beyond [`BOUND_SIGMAS`]: several
+/// beliefs may share the doubt.
 const BEYOND: f64 = 0.000_7;
 
 /// A belief at `time`; a little backwards too, where a sample was stamped after it was asked for.

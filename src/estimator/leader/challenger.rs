@@ -15,8 +15,8 @@ const PHASE_CHANGE: f64 = 50e3;
 const NOISE_CHANGE: f64 = 8.0;
 
 /// Log odds at which a challenger takes over. Were nothing changed, a challenger's likelihood ratio would pass
-/// e^16 at any time of its life with a probability below e^-16 (Ville's inequality); 2.9e5 challengers a day make
-/// that 0.03 false alarms a day, where the noise follows its law.
+/// e^16 at any time of its life with a probability below e^-16 (Ville's inequality); 1.9e5 challengers a day make
+/// that 0.02 false alarms a day, where the noise follows its law.
 const ODDS: f64 = 16.0;
 
 /// What a single sample can gain at most. Late samples come in runs where a path has two lengths or a queue stays
@@ -73,8 +73,8 @@ struct Challenger {
 }
 
 impl Challenger {
-    /// Where two explain the samples nearly as well, the less harmful mistake is made: to take a longer path for
-    /// another rate kicks the clock, to take either for mere noise hides it.
+    /// Where two explain the samples nearly as well, the less harmful mistake is made: to take another line for mere
+    /// noise hides it.
     fn favoured(&self) -> f64 {
         self.lead
             + match self.change {

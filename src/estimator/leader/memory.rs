@@ -92,24 +92,45 @@ impl Start {
 /// Sequence ids and leader time, from the first Sync of a line to its last.
 #[derive(Debug, Clone, Copy)]
 struct Rhythm {
+    leader: LeaderId,
     first: Timestamp<Leader>,
     last: Timestamp<Leader>,
     sequence: u16,
     syncs: u64,
 }
 
+impl Rhythm {
+    /// Mean distance of the Syncs in ns.
+    fn interval(&self) -> f64 {
+        (self.last - self.first).as_ns_f64() / f64::from(u32::try_from(self.syncs).unwrap_or(u32::MAX))
+    }
+
+    fn goes_on_with(&self, sample: &SyncSample) -> bool {
+        let missed = (sample.sent - self.last).as_ns_f64() / self.interval();
+        self.leader == sample.leader && (self.syncs < RHYTHM_SYNCS || missed < SEQUENCES / 4.0)
+    }
+}
+
 impl Memory {
     /// A line begins with this sample.
     pub(super) fn begin(&mut self, sample: &SyncSample) {
         self.slept = None;
-        self.rhythm =
-            Some(Rhythm { first: sample.sent, last: sample.sent, sequence: sample.sequence, syncs: 0 });
+        self.rhythm = Some(Rhythm {
+            leader: sample.leader,
+            first: sample.sent,
+            last: sample.sent,
+            sequence: sample.sequence,
+            syncs: 0,
+        });
     }
 
-    /// A sample on the line.
+    /// A sample on the line. Another leader that carries the time on counts its Syncs anew, and after so long a silence
+    /// that the ids went half round, nobody knows how many there were.
     pub(super) fn note(&mut self, sample: &SyncSample) {
         self.slept = None;
-        let Some(rhythm) = self.rhythm.as_mut() else { return self.begin(sample) };
+        let Some(rhythm) = self.rhythm.as_mut().filter(|rhythm| rhythm.goes_on_with(sample)) else {
+            return self.begin(sample);
+        };
         let steps = sample.sequence.wrapping_sub(rhythm.sequence);
         if sample.sent > rhythm.last && steps < u16::MAX / 2 {
             rhythm.syncs = rhythm.syncs.saturating_add(u64::from(steps));
@@ -132,8 +153,7 @@ impl Memory {
             return (ahead > -drift && ahead < slept + SLEEP_ERROR).then_some(ahead);
         }
         let rhythm = self.rhythm.filter(|rhythm| rhythm.syncs >= RHYTHM_SYNCS)?;
-        let syncs = f64::from(u32::try_from(rhythm.syncs).unwrap_or(u32::MAX));
-        let interval = (rhythm.last - rhythm.first).as_ns_f64() / syncs;
+        let interval = rhythm.interval();
         let missed = (sample.sent - rhythm.last).as_ns_f64() / interval;
         let allowed = PAUSE_SYNCS + PAUSE_SHARE * missed;
         if ahead.as_ns_f64() < PAUSE_INTERVALS * interval || allowed > SEQUENCES / 4.0 {
@@ -158,6 +178,14 @@ impl Memory {
             self.rates.remove(0);
         }
         self.rates.push(known);
+    }
+
+    /// The raw timeline runs at another rate, which may differ by this (one deviation).
+    pub(super) fn doubt_rates(&mut self, spread: Rate) {
+        let spread = spread.ratio();
+        self.rates.iter_mut().for_each(|known| {
+            known.sigma = Rate::from_ratio(known.sigma.ratio().hypot(spread));
+        });
     }
 
     /// The rate in ns/s with which a leader comes back, and its standard deviation: both oscillators have walked
@@ -215,6 +243,36 @@ mod tests {
         // Two days: the ids have gone round several times, and still tell.
         let two_days = Span::from_secs(172_800);
         assert_eq!(memory.pause(&sample(65_500 + 691_201, 172_825.25), two_days), Some(two_days));
+    }
+
+    #[test]
+    fn another_leader_and_a_silence_of_hours_begin_the_counting_anew() {
+        let mut memory = after_a_while();
+        // A warm takeover: it carries the time on, and counts its own Syncs.
+        let other = LeaderId::V1 { technology: 1, uuid: [3; 6], port: 1, subdomain: DEFAULT_SUBDOMAIN };
+        let of_other = |sequence, sent| SyncSample { leader: other, ..sample(sequence, sent) };
+        for k in 0..=100 {
+            memory.note(&of_other(20_000 + k, 26.0 + 0.25 * f64::from(u32::try_from(k).unwrap())));
+        }
+        let ahead = Span::from_secs(600);
+        assert_eq!(memory.pause(&of_other(20_100 + 2_401, 51.0 + 600.25), ahead), Some(ahead));
+        // Silent for three hours, that is 43 200 Syncs.
+        for k in 0..=100 {
+            let sent = 10_851.0 + 0.25 * f64::from(u32::try_from(k).unwrap());
+            memory.note(&of_other(20_100 + 43_200 + k, sent));
+        }
+        let paused = of_other(20_100 + 43_200 + 100 + 2_401, 10_876.0 + 600.25);
+        assert_eq!(memory.pause(&paused, ahead), Some(ahead));
+    }
+
+    #[test]
+    fn of_another_counter_the_rates_are_known_less_well() {
+        let mut memory = Memory::default();
+        memory.keep(LEADER, 700.0, 10.0, Timestamp::EPOCH);
+        memory.doubt_rates(Rate::from_ppm(3.0));
+        let wander = Wander { rate: 3.0, drift: 0.0 };
+        let (rate, sigma) = memory.rate_of(LEADER, Timestamp::EPOCH, wander).unwrap();
+        assert!((rate - 700.0).abs() < 1e-6 && (2.9e3..3.1e3).contains(&sigma), "{rate} {sigma}");
     }
 
     #[test]

@@ -8,17 +8,21 @@ use crate::time::{Span, Timestamp, Utc};
 pub(super) struct LeapWatch {
     pending: Option<(Leap, Timestamp<Utc>)>,
     made: Option<Span>,
+    /// The last one was made then: it is announced for a while after it.
+    last: Option<Timestamp<Utc>>,
 }
 
 impl LeapWatch {
     /// Takes what most servers announce now, at `utc`.
     pub(super) fn announced(&mut self, leap: Option<Leap>, utc: Timestamp<Utc>) {
-        self.pending = leap.map(|leap| (leap, instant(leap, utc)));
+        let pending = leap.map(|leap| (leap, instant(leap, utc)));
+        self.pending = pending.filter(|(_, instant)| self.last != Some(*instant));
     }
 
     /// What happens at `utc`, if it is time: the kind, and by how much the time that counts on jumps.
     pub(super) fn due(&mut self, utc: Timestamp<Utc>) -> Option<(Leap, Span)> {
-        let (leap, _) = self.pending.take_if(|(_, instant)| utc >= *instant)?;
+        let (leap, instant) = self.pending.take_if(|(_, instant)| utc >= *instant)?;
+        self.last = Some(instant);
         let by = jump(leap);
         self.made = Some(by);
         Some((leap, by))
@@ -103,6 +107,11 @@ mod tests {
         assert_eq!(watch.due(at(1_782_864_000)), None);
         assert_eq!(watch.take_made(), Some(Span::from_secs(-1)));
         assert_eq!(watch.take_made(), None);
+        // The second that is counted twice is of the old month again, and its leap is still announced.
+        watch.announced(Some(Leap::Insert), at(1_782_863_999));
+        assert_eq!((watch.pending(), watch.due(at(1_782_864_000))), (None, None));
+        watch.announced(Some(Leap::Insert), at(1_782_864_010));
+        assert_eq!(watch.pending(), Some((Leap::Insert, at(1_785_542_400))));
     }
 
     #[test]
