@@ -63,6 +63,11 @@ impl World {
     }
 }
 
+/// A file of this Linux as Windows' own programs know it.
+pub fn windows_path(file: &Path) -> String {
+    format!("Z:{}", file.display()).replace('/', "\\")
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         self.end();

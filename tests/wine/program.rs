@@ -1,46 +1,14 @@
-//! The program for Windows, under Wine, against a leader of this Linux: two systems on a virtual cable.
-//!
-//! Needs root, iproute2, Wine and the environment of `ci/cargo-windows.sh`; `DANTETIMESYNC_EXE` names the program:
-//!
-//! ```text
-//! cargo +windows-cross build --target x86_64-pc-windows-gnu && cargo build --example leader
-//! DANTETIMESYNC_EXE=target/x86_64-pc-windows-gnu/debug/dantetimesync.exe cargo test --test wine
-//! ```
-//!
-//! Nothing here touches this computer's clock: the program only watches it (`--dry-run`), and `ci/wine-run` takes the
-//! right away besides.
-
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests in real time"
-)]
-
-#[allow(dead_code, reason = "shared with the kernel tests")]
-#[path = "kernel/leader.rs"]
-mod leader;
-#[allow(dead_code, reason = "shared with the kernel tests")]
-#[path = "kernel/namespaces.rs"]
-mod namespaces;
-#[allow(dead_code, reason = "shared with the kernel tests")]
-#[path = "kernel/process.rs"]
-mod process;
-#[allow(dead_code, reason = "shared by the tests under Wine")]
-#[path = "wine/world.rs"]
-mod world;
+//! The program against a leader of this Linux: followed by either kind of socket, seen from outside, until it ends.
 
 use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use leader::Leader;
-use namespaces::Namespaces;
-use process::{Process, signal};
+use crate::leader::Leader;
+use crate::namespaces::Namespaces;
+use crate::process::{Process, signal};
+use crate::world::{World, windows_path};
 use serde_json::Value;
-use world::World;
 
 /// Until a leader is heard and elected, on a computer that is busy.
 const ELECTION: Duration = Duration::from_secs(60);
@@ -65,9 +33,12 @@ impl World {
         self.start(&[&["--dry-run", "--skip-ntp"], arguments].concat())
     }
 
-    /// The program's name as Windows' own programs know it.
-    fn windows_path(&self) -> String {
-        format!("Z:{}", self.exe.display()).replace('/', "\\")
+    /// What a command that ends by itself prints as JSON lines, and its exit code.
+    fn ask(&self, arguments: &[&str], patience: Duration) -> (Option<i32>, Vec<Value>) {
+        let mut asking = self.start(arguments);
+        let code = asking.wait(patience).code();
+        let told = asking.lines().into_iter();
+        (code, told.map(|line| serde_json::from_str(&line).unwrap_or(Value::String(line))).collect())
     }
 
     /// The status as a command prints it, and its exit code.
@@ -185,7 +156,7 @@ fn the_status_is_told_through_the_pipe_while_somebody_hangs_on_it_and_after_a_re
     wait_for(&follower, "leader elected", ELECTION);
     // They have the pipe as their input, and never read it.
     let hang = || {
-        let program = world.windows_path();
+        let program = windows_path(&world.exe);
         let arguments = ["/c", &program, "demo", "--seconds", "40", "<", r"\\.\pipe\dantetimesync"];
         let hanging = world.start_program("cmd.exe", &arguments);
         wait_for(&hanging, "demo: ", START);
@@ -216,4 +187,31 @@ fn the_status_is_told_through_the_pipe_while_somebody_hangs_on_it_and_after_a_re
     assert!(uptime_s(&after) < uptime_s(&status), "{after}");
     // Those who hang are children of a console, and outlive it otherwise.
     world.end();
+}
+
+#[test]
+fn the_network_is_judged_without_a_clock_and_what_happened_is_kept() {
+    let Some(world) = World::create("monitor and events") else { return };
+    let _leader = Leader::start(&world.namespaces, &["--ppm", "25"]);
+    let folder = tempfile::tempdir().unwrap();
+    let history = windows_path(&folder.path().join("events.jsonl"));
+    let none = world.ask(&["events", "--file", &history], START);
+    assert_eq!(none.0, Some(66), "{none:?}");
+    let mut follower = world.follow(&["--event-file", &history]);
+    wait_for(&follower, "leader elected", ELECTION);
+
+    // Beside the one that follows.
+    let mut monitor = world.start(&["monitor", "--seconds", "10", "--json"]);
+    assert_eq!(monitor.wait(ELECTION).code(), Some(0), "{:?}", monitor.lines());
+    let judged: Value = serde_json::from_str(&monitor.lines().join("\n")).unwrap();
+    assert_eq!(judged["leaders"][0]["id"], "02:00:5e:10:00:01/1", "{judged}");
+    assert!(judged["samples"].as_i64().unwrap() >= 20, "{judged}");
+
+    signal(follower.pid(), libc::SIGINT);
+    assert_eq!(follower.wait(END).code(), Some(0), "{:?}", follower.lines());
+    let (code, kept) = world.ask(&["events", "--json", "--since", "1h", "--file", &history], START);
+    let kinds: Vec<&str> = kept.iter().filter_map(|event| event["kind"].as_str()).collect();
+    assert_eq!((code, kinds.len()), (Some(0), kept.len()), "{kept:?}");
+    assert!(kinds[0] == "start" && kinds.contains(&"leader") && kinds.contains(&"state"), "{kinds:?}");
+    assert_eq!(world.ask(&["events", "--since", "2200-01-01", "--file", &history], START), (Some(0), vec![]));
 }

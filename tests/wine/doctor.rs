@@ -1,42 +1,13 @@
-//! The doctor for Windows in bad worlds, under Wine: registries, services and networks in which something is wrong, and
-//! its answer to each.
-//!
-//! Needs what `tests/wine.rs` needs, and skips without:
-//!
-//! ```text
-//! DANTETIMESYNC_EXE=target/x86_64-pc-windows-gnu/debug/dantetimesync.exe cargo test --test doctor_wine
-//! ```
+//! The doctor in bad worlds: registries, services and networks in which something is wrong, and its answer to each.
 //!
 //! Every world has a Windows of its own, which is thrown away. Under Wine no clock moves, whatever it is told: the
 //! failure `clock-disobeys` is always there where the clock is tried.
 
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests in real time"
-)]
-
-#[allow(dead_code, reason = "shared with the kernel tests")]
-#[path = "kernel/leader.rs"]
-mod leader;
-#[allow(dead_code, reason = "shared with the kernel tests")]
-#[path = "kernel/namespaces.rs"]
-mod namespaces;
-#[allow(dead_code, reason = "shared with the kernel tests")]
-#[path = "kernel/process.rs"]
-mod process;
-#[allow(dead_code, reason = "shared by the tests under Wine")]
-#[path = "wine/world.rs"]
-mod world;
-
 use std::process::{Command, Output, Stdio};
 
-use leader::Leader;
+use crate::leader::Leader;
+use crate::world::{World, windows_path};
 use serde_json::Value;
-use world::World;
 
 const FIREWALL: &str =
     r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\FirewallRules";
@@ -148,8 +119,7 @@ fn a_wrong_interface_and_a_file_with_faults() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.toml");
     std::fs::write(&file, "utc-slew = 0\n").unwrap();
-    let windows_path = format!("Z:{}", file.to_str().unwrap().replace('/', "\\"));
-    let report = world.doctor(&["--interface", "LAN", "--config", &windows_path]);
+    let report = world.doctor(&["--interface", "LAN", "--config", &windows_path(&file)]);
     report.fails_by(&["clock-disobeys", "interface-missing", "other-interface", "config-fault"]);
     assert!(report.finding("interface-missing")["mend"].as_str().unwrap().starts_with("--interface "));
     assert!(report.finding("config-fault")["seen"].as_str().unwrap().contains(":1: utc-slew: found 0"));
@@ -180,8 +150,7 @@ fn settings_of_the_computer_that_hurt() {
 fn windows_time_that_runs_and_a_firewall_that_blocks() {
     let Some(world) = World::lasting("windows time") else { return };
     // Any service will do, so that it runs: ours, which holds the ports as well.
-    let exe =
-        format!("Z:{}", std::fs::canonicalize(&world.exe).unwrap().to_str().unwrap().replace('/', "\\"));
+    let exe = windows_path(&std::fs::canonicalize(&world.exe).unwrap());
     let quiet = "--dry-run --skip-ntp --state-file none --event-file none --status-socket none";
     let command = format!("{exe} service run {quiet}");
     let rule = format!("v2.30|Action=Block|Active=TRUE|Dir=In|Protocol=17|App={exe}|Name=dantetimesync.exe|");
