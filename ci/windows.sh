@@ -42,15 +42,11 @@ step "the commands, optimised"
 ci/wine-run "$exe" bench --scenario S5 --seeds 1 --allow-known
 ci/wine-run "$exe" replay tests/data/s1-60s.pcap
 
-# Whoever stamps by itself hears every other program in its stamps: where they scatter by a millisecond no lock comes,
-# and none is claimed. Then the leader's rate, +40 ppm, must have been learned all the same.
-step "a demo, alone"
-if ! ci/wine-run "$exe" demo --seconds 120 --until-locked | tee "$target/demo.txt"; then
-    learned=$(grep -o '[+-][0-9.]* ± [0-9.]* ppm' "$target/demo.txt" | tail -n 1 | cut -d ' ' -f 1)
-    awk -v learned="${learned:-0}" 'BEGIN { exit !(learned > 37 && learned < 43) }' ||
-        { echo "the demo learned ${learned:-no rate} ppm of +40"; exit 1; }
-    echo "no lock on this computer: its stamps scatter too much; the rate was learned: $learned ppm"
-fi
+# Wine stamps no packets, and whoever stamps by itself hears every other program in its stamps: 40 to 60 s on an idle
+# computer. A second try, for a computer that was busy in the first.
+step "a demo, alone, until it locks"
+demo() { ci/wine-run "$exe" demo --seconds 240 --until-locked; }
+demo || demo
 
 step "against a leader of this computer"
 DANTETIMESYNC_EXE=$(realpath "$exe") "${own_cargo[@]}" test --test wine -- --nocapture
