@@ -175,6 +175,8 @@ pub struct Discipline {
     entered: Timestamp<Raw>,
     reason: String,
     target: Option<Target>,
+    /// The leader's time when the target was last looked at.
+    seen: Option<Timestamp<Leader>>,
     ever_locked: bool,
     /// The leader's rate, as it was when it was last beyond doubt.
     sure_rate: Option<Rate>,
@@ -184,6 +186,8 @@ pub struct Discipline {
     disturbed: bool,
     /// The target was taken over, and the clock not yet compared with it.
     absence: Option<Absence>,
+    /// Since when the leader has been known well enough to compare them, if not as well as one would like.
+    comparable_since: Option<Timestamp<Raw>>,
     /// Until then the date comes before the lock.
     undated_until: Option<Timestamp<Raw>>,
     /// The step that was decided on last brings the clock onto its target, which stays where it is.
@@ -201,11 +205,13 @@ impl Discipline {
             entered: now,
             reason: "just started".to_owned(),
             target: None,
+            seen: None,
             ever_locked: false,
             sure_rate: None,
             true_since: None,
             disturbed: true,
             absence: None,
+            comparable_since: None,
             undated_until: None,
             onto_target: false,
             step_threshold: config.step_threshold,
@@ -316,8 +322,13 @@ impl Discipline {
     /// Another timescale: the target is anchored anew at the next lock, so that the clock does not move.
     fn drop_stale_target(&mut self, view: &View) {
         let Some(leader) = view.leader else { return };
-        if self.target.is_some_and(|target| target.timescale != leader.timescale) {
-            self.target = None;
+        if self.target.is_none_or(|target| target.timescale == leader.timescale) {
+            return;
+        }
+        self.target = None;
+        if matches!(self.absence, Some(Absence::Set(_))) {
+            // The clock was set by another one, and nothing is left that says by how much it is off.
+            self.start_anew(view.now);
         }
     }
 
@@ -412,14 +423,17 @@ impl Discipline {
         let Some(leader) = view.leader else { return };
         let line = Line::exact(view.system.at(view.now), leader.line.at(view.now), Rate::ZERO);
         self.target = Some(Target { line, timescale: leader.timescale });
+        self.utc_policy.begin();
     }
 
     fn slew_target(&mut self, view: &View) {
         let (Some(target), Some(leader)) = (self.target.as_mut(), view.leader) else { return };
-        let system = target.line.at(leader.line.at(view.now));
+        let now = leader.line.at(view.now);
+        self.seen = Some(now);
+        let system = target.line.at(now);
         let slew = self.utc_policy.slew(view.now, system, view.utc.as_ref(), view.local);
         if slew != target.line.rate {
-            target.line = Line { rate: slew, ..target.line.moved_to(leader.line.at(view.now)) };
+            target.line = Line { rate: slew, ..target.line.moved_to(now) };
         }
     }
 

@@ -103,7 +103,8 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
 
     fn take_target(&mut self, saved: &SavedState, absence: Absence) {
         let target = Target { line: saved.target(), timescale: self.leader.timescale() };
-        self.discipline.resume(target, saved.dated, saved.returning, absence);
+        let seen = Timestamp::from_ns(saved.leader_ns);
+        self.discipline.resume(target, seen, (saved.dated, saved.returning), absence);
         self.continuity.date = Some(Box::new(saved.clone()));
     }
 

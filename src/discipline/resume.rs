@@ -2,10 +2,13 @@
 
 use super::{Discipline, ENTER_PHASE, Target, USABLE_RATE_SIGMA, View, bound};
 use crate::snapshot::State;
-use crate::time::{Line, Rate, Raw, Span, Timestamp};
+use crate::time::{Leader, Line, Rate, Raw, Span, Timestamp};
 
 /// How long a clock that was found moved waits for the date before it locks: NTP's burst takes 2 to 4 s.
 const DATE_FIRST: Span = Span::from_secs(5);
+
+/// How long a leader that is known well enough for a lock may become known better before the clock is compared with it.
+const COMPARABLE: Span = Span::from_secs(5);
 
 /// What happened to the system clock while nobody watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +23,31 @@ pub enum Absence {
 }
 
 impl Discipline {
-    /// Takes over the target of an earlier run. `dated`: its date came from NTP; `returning`: it was on its way
-    /// back to UTC.
-    pub fn resume(&mut self, target: Target, dated: bool, returning: bool, absence: Absence) {
-        self.target = Some(target);
-        self.absence = Some(absence);
+    /// Takes over the target of an earlier run, which ended at the leader's time `seen`. `dated`: its date came from
+    /// NTP; `returning`: it was on its way back to UTC.
+    pub fn resume(
+        &mut self,
+        target: Target,
+        seen: Timestamp<Leader>,
+        (dated, returning): (bool, bool),
+        absence: Absence,
+    ) {
+        (self.target, self.seen) = (Some(target), Some(seen));
         self.ever_locked = true;
         self.disturbed = false;
         self.utc_policy.resume(dated, returning, target.line.rate);
+        self.begin_absence(absence);
+    }
+
+    /// The clock is to be compared with its target. What was set by another clock was not slewed on: of what nobody
+    /// has seen, a return of 100 ppm would be seconds in a night.
+    fn begin_absence(&mut self, absence: Absence) {
+        self.absence = Some(absence);
+        self.comparable_since = None;
+        let (Absence::Set(_), Some(target), Some(seen)) = (absence, self.target.as_mut(), self.seen) else {
+            return;
+        };
+        target.line = Line { rate: self.utc_policy.lose_sight(), ..target.line.moved_to(seen) };
     }
 
     /// The computer has slept or stood still until `now`: the target goes on, the clock may be off it by `limit`.
@@ -38,7 +58,7 @@ impl Discipline {
             (self.state, self.entered) = (State::Acquiring, now);
         }
         if self.target.is_some() {
-            self.absence = Some(Absence::Set(limit));
+            self.begin_absence(Absence::Set(limit));
         }
     }
 
@@ -81,8 +101,7 @@ impl Discipline {
     pub(super) fn settle(&mut self, view: &View) -> Option<Span> {
         let absence = self.absence.filter(|_| !view.conflict)?;
         let leader = view.leader.filter(|leader| leader.line.rate_sigma < USABLE_RATE_SIGMA)?;
-        // Half of what a lock allows, so that the step leaves nothing that would have to be pulled in first.
-        if bound(leader.line.sigma) > ENTER_PHASE.half() {
+        if !self.is_comparable(view.now, bound(leader.line.sigma)) {
             return None;
         }
         let offset = self.deviation(view)?.offset;
@@ -100,11 +119,25 @@ impl Discipline {
                 return Some(-offset);
             }
             // Somebody moved the clock on purpose, or its own hand was lost.
-            Absence::Set(_) | Absence::RanOn => {
-                self.forget();
-                self.undated_until = Some(view.now + DATE_FIRST);
-            }
+            Absence::Set(_) | Absence::RanOn => self.start_anew(view.now),
         }
         None
+    }
+
+    /// Whether the leader is known well enough: to half of what a lock allows, so that a step leaves nothing that would
+    /// have to be pulled in first, or, on a path that is never known so well, to what a lock allows.
+    fn is_comparable(&mut self, now: Timestamp<Raw>, known: Span) -> bool {
+        if known > ENTER_PHASE {
+            self.comparable_since = None;
+            return false;
+        }
+        let since = *self.comparable_since.get_or_insert(now);
+        known <= ENTER_PHASE.half() || now - since >= COMPARABLE
+    }
+
+    /// The clock is off by nobody knows how much: a start, in which the date comes before the lock.
+    pub(super) fn start_anew(&mut self, now: Timestamp<Raw>) {
+        self.forget();
+        self.undated_until = Some(now + DATE_FIRST);
     }
 }

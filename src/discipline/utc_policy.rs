@@ -158,7 +158,7 @@ impl UtcPolicy {
     pub fn resume(&mut self, fixed: bool, returning: bool, slew: Rate) {
         (self.fixed, self.returning, self.slew) = (fixed, returning, slew);
         // What follows UTC was slewed against the leader's drift, and nearly nothing else.
-        self.drift = (self.limit == UtcLimit::Within(Span::ZERO)).then_some(-slew);
+        self.drift = (self.limit == UtcLimit::Within(Span::ZERO) && slew != Rate::ZERO).then_some(-slew);
         // Without a limit there is nothing else to return from.
         self.late_fix = returning && self.limit == UtcLimit::None;
     }
@@ -194,7 +194,12 @@ impl UtcPolicy {
     ) -> Rate {
         let elapsed = self.considered.map_or(Span::ZERO, |at| (now - at).min(CONSIDERED));
         self.considered = Some(now);
-        let Some(utc) = utc.filter(|utc| utc.on_leader) else { return self.slew };
+        // A slew begins and ends gently: a jump of 100 ppm is one that a phase meter, or an ear, can notice.
+        let change = Rate::from_ratio(RAMP * elapsed.as_secs_f64());
+        let Some(utc) = utc.filter(|utc| utc.on_leader) else {
+            self.slew = self.slew + (self.unseen() - self.slew).clamp(change);
+            return self.slew;
+        };
         self.drift = believable(self.drift, utc);
         let sight = Sight::new(target, utc, self.drift, local);
         let open = self.window.is_none_or(|window| window.left(sight.time_of_day).is_some());
@@ -202,12 +207,30 @@ impl UtcPolicy {
         let (wanted, activity) = self.wanted(&sight);
         let waits = !open && matches!(activity, Activity::Returning | Activity::Holding);
         let activity = if waits { Activity::Waiting } else { activity };
-        // A slew begins and ends gently: a jump of 100 ppm is one that a phase meter, or an ear, can notice.
-        let change = Rate::from_ratio(RAMP * elapsed.as_secs_f64());
         let wanted = wanted.clamp(self.fastest(&sight));
         self.slew = self.slew + (wanted - self.slew).clamp(change);
         self.outlook = Some(self.look_ahead(&sight, activity));
         self.slew
+    }
+
+    /// The slew that is wanted while nobody knows what UTC is: none, and where UTC is followed, against the leader's
+    /// drift as it was. A return goes on when UTC is known again.
+    fn unseen(&self) -> Rate {
+        match (self.limit, self.drift) {
+            (UtcLimit::Within(Span::ZERO), Some(drift)) => (-drift).clamp(self.slew_max),
+            _ => Rate::ZERO,
+        }
+    }
+
+    /// Nobody has watched the clock for a while: gives the slew that its target had meanwhile.
+    pub fn lose_sight(&mut self) -> Rate {
+        self.slew = self.unseen();
+        self.slew
+    }
+
+    /// The target begins at the leader's rate.
+    pub fn begin(&mut self) {
+        self.slew = Rate::ZERO;
     }
 
     /// The slew that is wanted whatever the time of day, and what it is for.
@@ -363,7 +386,6 @@ fn believable(before: Option<Rate>, utc: &UtcEstimate) -> Option<Rate> {
     let doubt = Rate::from_ratio(BOUND_SIGMAS * sigma.ratio());
     match before {
         Some(before) if sigma > RATE_SURE && (rate - before).abs() < doubt => Some(before),
-        Some(before) if sigma >= RATE_KNOWN => Some(before),
         Some(_) => Some(rate),
         None => (sigma < RATE_KNOWN).then_some(rate),
     }

@@ -108,7 +108,7 @@ fn after(absence: Absence, off: Span) -> (Play, Decision) {
     let mut play = Play::locked();
     let target = play.discipline.target().unwrap();
     play.discipline = Discipline::new(&Config::default(), play.world.now);
-    play.discipline.resume(target, true, false, absence);
+    play.discipline.resume(target, target.line.b, (true, false), absence);
     play.world.system.a = play.world.system.a + off;
     let decision = play.decide();
     (play, decision)
@@ -151,6 +151,67 @@ fn a_target_that_was_slewed_goes_on_from_where_the_clock_stands() {
     let (play, decision) = after(Absence::Slewed, Span::from_ms(3));
     assert_eq!(decision.step, None);
     assert_eq!(play.offset(), Span::ZERO);
+}
+
+#[test]
+fn what_was_set_was_not_slewed_on_meanwhile() {
+    let mut play = Play::locked();
+    let target = play.discipline.target().unwrap();
+    // On its way back by 100 ppm; then eight hours of sleep.
+    let slewed = Target { line: Line { rate: Rate::from_ppm(-100.0), ..target.line }, ..target };
+    play.discipline = Discipline::new(&config(UtcLimit::Within(Span::from_ms(500))), play.world.now);
+    play.world.now = play.world.now + Span::from_secs(8 * 3_600);
+    let (off, limit) = (Span::from_ms(-400), Span::from_secs(10));
+    play.discipline.resume(slewed, target.line.b, (true, true), Absence::Set(limit));
+    play.world.system.a = play.world.system.a + off;
+    let step = play.decide().step.unwrap();
+    assert!((step + off).abs() < Span::from_us(1), "{step}");
+}
+
+#[test]
+fn a_clock_that_was_set_while_the_leader_began_anew_is_a_start() {
+    let mut play = Play::locked();
+    play.discipline.wake(play.world.now, Span::from_secs(10));
+    play.world.leader.as_mut().unwrap().1 = TimescaleId(1);
+    play.shift_clock(Span::from_ms(-400));
+    play.world.utc = Some(Span::ZERO);
+    assert_eq!(play.decide().step, None);
+    let step = play.decide().step.expect("the first fix of a start");
+    assert!((step - Span::from_ms(400)).abs() < Span::from_ms(1), "{step}");
+    // One that ran on has not moved.
+    let mut play = Play::locked();
+    play.world.leader.as_mut().unwrap().1 = TimescaleId(1);
+    play.world.utc = Some(Span::from_ms(400));
+    assert_eq!(play.state_after(Span::from_secs(3)), State::Locked);
+}
+
+#[test]
+fn on_a_path_that_is_never_known_well_the_clock_is_compared_all_the_same() {
+    let mut play = Play::locked();
+    let target = play.discipline.target().unwrap();
+    play.world.bounds(40.0, 0.1);
+    play.discipline = Discipline::new(&Config::default(), play.world.now);
+    play.discipline.resume(target, target.line.b, (true, false), Absence::RanOn);
+    play.run(Span::from_secs(3));
+    assert!(play.discipline.is_resuming(), "it may become known better");
+    play.run(Span::from_secs(4));
+    assert!(!play.discipline.is_resuming());
+}
+
+#[test]
+fn with_another_leader_a_slew_begins_gently_again() {
+    let mut play = Play::new(World::good());
+    play.discipline = after_a_true_second(Discipline::new(&config(UtcLimit::Within(Span::ZERO)), at(0)));
+    play.world.utc = Some(Span::from_ms(-900));
+    // As it was found: nothing was fixed yet, and the clock is off by less than a late step.
+    play.discipline.utc_policy.resume(true, true, Rate::ZERO);
+    play.run(Span::from_secs(60));
+    let slewing = play.discipline.target().unwrap().line.rate;
+    assert!(slewing.ppm().abs() > 10.0, "{slewing}");
+    play.world.leader.as_mut().unwrap().1 = TimescaleId(1);
+    play.run(Span::from_secs(3));
+    let again = play.discipline.target().unwrap().line.rate;
+    assert!(again.ppm().abs() <= 1.5, "{again}");
 }
 
 #[test]

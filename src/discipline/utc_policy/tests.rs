@@ -196,18 +196,56 @@ fn no_slew_is_faster_than_was_allowed() {
     }
 }
 
-#[test]
-fn the_slew_is_kept_where_utc_is_unknown() {
-    let mut policy = within(Span::ZERO);
-    let first = held(&mut policy, NOW, Span::from_ms(3));
-    assert!(!near(first, 0.0));
+/// The slew after so long without UTC, deciding once a second.
+fn unseen(policy: &mut UtcPolicy, utc: Option<&UtcEstimate>, seconds: i64) -> Rate {
     let later = NOW + Span::from_secs(3_600);
     let target = Timestamp::from_ns(UTC_0 - 3_000_000);
-    assert_eq!(policy.slew(later, target, None, Span::ZERO), first);
+    (0..seconds)
+        .map(|second| policy.slew(later + Span::from_secs(second), target, utc, Span::ZERO))
+        .last()
+        .unwrap()
+}
+
+#[test]
+fn where_utc_is_out_of_sight_a_return_ends_gently_and_goes_on_later() {
     // Against the raw timeline UTC says nothing of the leader.
     let off_leader = UtcEstimate { on_leader: false, ..estimate() };
-    assert_eq!(policy.slew(later, target, Some(&off_leader), Span::ZERO), first);
-    assert!(near(held(&mut policy, later, Span::from_ms(-3)), -first.ppm()));
+    for utc in [None, Some(&off_leader)] {
+        let mut policy = within(Span::from_ms(1));
+        let first = held(&mut policy, NOW, Span::from_ms(9_999));
+        assert!(near(first, -100.0), "{first}");
+        assert!((unseen(&mut policy, utc, 100).ppm() + 50.0).abs() < 1.0);
+        assert!(near(unseen(&mut policy, utc, 300), 0.0) && policy.is_returning());
+        // A millisecond is left, and would begin no return by itself.
+        assert!(held(&mut policy, NOW + Span::from_secs(9_000), Span::from_ms(1)).ppm() < -1.0);
+    }
+}
+
+#[test]
+fn where_utc_is_out_of_sight_what_follows_it_undoes_the_leaders_drift_on() {
+    let mut policy = within(Span::ZERO);
+    policy.resume(true, false, Rate::from_ppm(-17.0));
+    assert!(near(unseen(&mut policy, None, 600), -17.0));
+    // A start that was given up has measured nothing.
+    policy.resume(false, false, Rate::ZERO);
+    assert_eq!(policy.drift, None);
+    // What takes out an error is no drift.
+    let mut policy = within(Span::ZERO);
+    assert!(!near(held(&mut policy, NOW, Span::from_ms(3)), 0.0));
+    assert!(near(unseen(&mut policy, None, 300), 0.0));
+}
+
+#[test]
+fn a_drift_that_is_contradicted_is_not_kept() {
+    let told = |ppm: f64, sigma: f64| UtcEstimate {
+        rate: (Rate::from_ppm(-ppm), Rate::from_ppm(sigma)),
+        ..estimate()
+    };
+    let before = Some(Rate::from_ppm(17.0));
+    assert!(near(believable(before, &told(15.0, 2.0)).unwrap(), 17.0));
+    assert!(near(believable(before, &told(5.0, 2.0)).unwrap(), 5.0));
+    assert!(near(believable(before, &told(16.9, 0.05)).unwrap(), 16.9));
+    assert_eq!(believable(None, &told(16.9, 2.0)), None);
 }
 
 /// Slews `ahead` away, deciding every `tick`; gives every slew on the way and where it ends.
