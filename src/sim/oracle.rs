@@ -259,14 +259,13 @@ impl<'a> Oracle<'a> {
         if self.states.last().is_none_or(|(_, state)| *state != snapshot.state) {
             self.states.push((world.elapsed(world.now()) as f64 / 1e9, snapshot.state));
         }
-        if let (Some(leader), Some(_)) = (&snapshot.leader, &snapshot.target) {
-            if let (false, Some((index, clock))) =
-                (self.still_follows(leader.id, snapshot.timescale, world), world.leader(leader.id))
-            {
-                let life = clock.life_at(world.now());
-                self.truth = Some(Truth { id: leader.id, timescale: snapshot.timescale, index, life });
-                self.truths += 1;
-            }
+        if let (Some(leader), Some(_)) = (&snapshot.leader, &snapshot.target)
+            && !self.still_follows(leader.id, snapshot.timescale, world)
+            && let Some((index, clock)) = world.leader(leader.id)
+        {
+            let life = clock.life_at(world.now());
+            self.truth = Some(Truth { id: leader.id, timescale: snapshot.timescale, index, life });
+            self.truths += 1;
         }
         if let (State::Locked, Some(target), Some(truth)) = (snapshot.state, snapshot.target, self.truth) {
             self.lately = Some(Followed { target, truth });
