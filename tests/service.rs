@@ -30,12 +30,13 @@ list-unit-files) for u in $(ls files); do [ -e "enabled/$u" ] && echo "$u enable
 is-active) if [ -e "active/$unit" ]; then echo active; else echo inactive; exit 3; fi ;;
 show) cat "exec/$unit" 2>/dev/null ;;
 daemon-reload) ;;
-enable|disable|start)
+enable|disable|start|stop)
     [ ! -e "stuck/$unit" ] || { echo "$unit is stuck" >&2; exit 1; }
     case $what in
     enable) touch "enabled/$unit"; [ -z "$now" ] || touch "active/$unit" ;;
     disable) rm -f "enabled/$unit"; [ -z "$now" ] || rm -f "active/$unit" ;;
     start) touch "active/$unit" ;;
+    stop) rm -f "active/$unit" ;;
     esac ;;
 *) echo "unknown: $what" >&2; exit 1 ;;
 esac
@@ -197,6 +198,29 @@ fn a_takeover_that_fails_half_way_gives_everything_back() {
         computer.has("active/systemd-timesyncd.service") && computer.has("enabled/systemd-timesyncd.service")
     );
     assert!(!computer.has("active/dantetimesync.service"), "{said}");
+    assert!(!computer.has("enabled/dantetimesync.service"), "{said}");
+}
+
+#[test]
+fn a_takeover_that_fails_leaves_our_own_service_and_an_earlier_takeover_alone() {
+    let computer = Computer::with("dantetimesync.service");
+    // Stopped by an earlier takeover; and one that will not be stopped.
+    computer.touch("files/chrony.service");
+    let earlier = r#"{ "units": [{ "unit": "chrony.service", "active": true, "enabled": true }] }"#;
+    fs::write(computer.path("memory.json"), earlier).unwrap();
+    for name in ["files/ntpd.service", "active/ntpd.service", "stuck/ntpd.service"] {
+        computer.touch(name);
+    }
+    let (code, said) = with_ntp_server(|server| {
+        computer.takeover(&computer.config(&format!("ntp-server = '{server}'")), &[])
+    });
+    assert_eq!(code, 71, "{said}");
+    for name in ["active/dantetimesync.service", "enabled/dantetimesync.service", "memory.json"] {
+        assert!(computer.has(name), "{name}: {said}");
+    }
+    assert!(!computer.has("active/chrony.service"), "{said}");
+    let memory = fs::read_to_string(computer.path("memory.json")).unwrap();
+    assert!(memory.contains("chrony.service"), "{memory}");
 }
 
 #[test]

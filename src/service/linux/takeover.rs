@@ -82,10 +82,10 @@ impl Memory {
 pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
     let systemctl = Systemctl::of_this_computer();
     let memory = Memory::new(&options.memory);
-    if systemctl.unit_file(UNIT)?.is_none() {
+    let Some(ours) = own_unit(&systemctl)? else {
         let reason = anyhow::anyhow!("{UNIT} is not installed: dantetimesync service install");
         return Err(Failure::new(UNAVAILABLE, reason));
-    }
+    };
     let rivals = rival_units::found(&systemctl)?;
     if options.if_free && !rivals.is_empty() {
         let names: Vec<&str> = rivals.iter().map(|rival| rival.unit.as_str()).collect();
@@ -93,19 +93,47 @@ pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
         println!("To hand the clock over: dantetimesync service takeover");
         return Ok(ExitCode::SUCCESS);
     }
+    let before = memory.read()?;
     if !rivals.is_empty() {
         require_an_answer(options)?;
-        let before = memory.read()?;
         let new = rivals.iter().filter(|rival| before.iter().all(|known| known.unit != rival.unit));
         memory.write(before.iter().chain(new).cloned().collect())?;
     }
     let done = stop(&systemctl, &rivals).and_then(|()| start(&systemctl, options));
     if let Err(failure) = done {
         println!("that did not work: everything is put back as it was");
-        release(&memory)?;
+        put_back(&systemctl, &ours, rivals, before, &memory)?;
         return Err(failure);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Our own unit as it stands, if there is one.
+fn own_unit(systemctl: &Systemctl) -> Result<Option<RivalUnit>, Failure> {
+    let Some(file) = systemctl.unit_file(UNIT)? else { return Ok(None) };
+    let active = matches!(systemctl.state(UNIT)?.as_str(), "active" | "activating" | "reloading");
+    Ok(Some(RivalUnit { unit: UNIT.to_owned(), active, enabled: file.starts_with("enabled") }))
+}
+
+/// After a takeover that has failed: our own unit is as it was, and so is what was stopped now. What an earlier takeover
+/// stopped stays so.
+fn put_back(
+    systemctl: &Systemctl,
+    ours: &RivalUnit,
+    stopped: Vec<RivalUnit>,
+    mut before: Vec<RivalUnit>,
+    memory: &Memory,
+) -> Result<(), Failure> {
+    if !ours.active {
+        systemctl.act(&["stop", UNIT])?;
+    }
+    if !ours.enabled {
+        systemctl.act(&["disable", UNIT])?;
+    }
+    let left = give_all_back(systemctl, stopped);
+    let new = left.into_iter().filter(|rival| before.iter().all(|known| known.unit != rival.unit));
+    before.extend(new.collect::<Vec<_>>());
+    memory.write(before)
 }
 
 /// Nobody is left without a date: first one of our own servers must have told it.
@@ -168,13 +196,21 @@ pub fn release(memory: &Memory) -> Result<ExitCode, Failure> {
         systemctl.act(&["disable", "--now", UNIT])?;
         println!("stopped {UNIT}");
     }
+    let left = give_all_back(&systemctl, remembered);
+    let code = if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
+    memory.write(left)?;
+    Ok(code)
+}
+
+/// Starts these again; gives those that could not be.
+fn give_all_back(systemctl: &Systemctl, stopped: Vec<RivalUnit>) -> Vec<RivalUnit> {
     let mut left = Vec::new();
-    for rival in remembered {
+    for rival in stopped {
         if !rival.is_known() {
             println!("left out {}: it does not steer clocks", rival.unit);
             continue;
         }
-        match give_back(&systemctl, &rival) {
+        match give_back(systemctl, &rival) {
             Ok(()) => println!("gave the clock back: {} is as it was", rival.unit),
             Err(failure) => {
                 println!("{} was not given back: {:#}", rival.unit, failure.error);
@@ -182,9 +218,7 @@ pub fn release(memory: &Memory) -> Result<ExitCode, Failure> {
             }
         }
     }
-    let code = if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
-    memory.write(left)?;
-    Ok(code)
+    left
 }
 
 fn give_back(systemctl: &Systemctl, rival: &RivalUnit) -> Result<(), Failure> {
