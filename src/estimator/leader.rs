@@ -2,7 +2,8 @@
 //!
 //! Several beliefs run side by side on the same samples, each with its own assumption about how the two
 //! oscillators wander; see `bank`. Beside the believed one run short-lived challengers, forked from it at
-//! regular intervals, which assume that something has just changed: the line (the leader's rate, or the path) or the noise.
+//! regular intervals, which assume that something has just changed: the line (the leader's rate, or the path)
+//! or the noise.
 //! A challenger that explains the samples since its fork better by stated odds takes over. That is a
 //! generalised likelihood-ratio test: it tells a change of the leader's rate from a spike without any threshold
 //! in µs.

@@ -6,8 +6,8 @@
 //! from 0 to 1 alike if it is right. The largest distance between the two distributions (Kolmogorov's) says which part
 //! of the delays is elsewhere than assumed.
 
-/// Shares are counted in so many classes.
-const CLASSES: u8 = 10;
+/// Shares are counted in classes of a tenth, which end here.
+const EDGES: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
 /// Samples that are remembered: two minutes at 4 Hz.
 const MEMORY: f64 = 512.0;
@@ -25,37 +25,32 @@ const DOUBT: f64 = 0.5;
 /// See the module's text.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Law {
-    counts: [f64; 10],
-    /// All of them, and the sum of their squared weights.
-    total: f64,
-    squares: f64,
+    counts: [f64; EDGES.len() + 1],
 }
 
 impl Law {
     /// Takes the share of the assumed law that lies below a sample.
     pub(super) fn take(&mut self, share: f64) {
-        let keep = 1.0 - 1.0 / MEMORY;
-        self.total = self.total * keep + 1.0;
-        self.squares = self.squares * keep * keep + 1.0;
-        for (class, count) in (1..=CLASSES).zip(&mut self.counts) {
-            let (from, to) = (f64::from(class - 1), f64::from(class));
-            let at = share * f64::from(CLASSES);
-            let belongs = at < to && (at >= from || class == 1) || class == CLASSES && at >= to;
-            *count = *count * keep + if belongs { 1.0 } else { 0.0 };
-        }
+        self.counts.iter_mut().for_each(|count| *count *= 1.0 - 1.0 / MEMORY);
+        let class = EDGES.iter().take_while(|edge| share >= **edge).count();
+        self.counts.iter_mut().skip(class).take(1).for_each(|count| *count += 1.0);
     }
 
     /// How far the edge is in doubt for it, by the delay's deviation.
     pub(super) fn doubt(&self) -> f64 {
-        if self.total <= 0.0 {
+        let total: f64 = self.counts.iter().sum();
+        if total <= 0.0 {
             return 0.0;
         }
         let (mut below, mut largest) = (0.0, 0.0_f64);
-        for (class, count) in (1..=CLASSES).zip(&self.counts) {
-            below += count / self.total;
-            largest = largest.max((below - f64::from(class) / f64::from(CLASSES)).abs());
+        for (edge, count) in EDGES.iter().zip(&self.counts) {
+            below += count / total;
+            largest = largest.max((below - edge).abs());
         }
-        let chance = CHANCE * self.squares.sqrt() / self.total;
+        // What is half forgotten counts half, and its square a quarter: the sum of squares follows from the sum.
+        let filled = total / MEMORY;
+        let squares = filled * (2.0 - filled) * MEMORY / (2.0 - 1.0 / MEMORY);
+        let chance = CHANCE * squares.sqrt() / total;
         DOUBT * (largest - chance - TOLERATED).max(0.0)
     }
 }
@@ -89,7 +84,7 @@ mod tests {
         let mut law = Law::default();
         (0..8).for_each(|_| law.take(0.55));
         assert!(law.doubt() < 0.1, "{}", law.doubt());
-        law.take(f64::NAN);
+        [f64::NAN, f64::INFINITY, -1.0, 2.0].into_iter().for_each(|share| law.take(share));
         assert!(law.doubt().is_finite());
     }
 }
