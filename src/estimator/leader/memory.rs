@@ -105,6 +105,7 @@ impl Rhythm {
         (self.last - self.first).as_ns_f64() / f64::from(u32::try_from(self.syncs).unwrap_or(u32::MAX))
     }
 
+    /// Whether a sample's sequence id still tells how many Syncs there were since the last one.
     fn goes_on_with(&self, sample: &SyncSample) -> bool {
         let missed = (sample.sent - self.last).as_ns_f64() / self.interval();
         self.leader == sample.leader && (self.syncs < RHYTHM_SYNCS || missed < SEQUENCES / 4.0)
@@ -124,8 +125,8 @@ impl Memory {
         });
     }
 
-    /// A sample on the line. Another leader that carries the time on counts its Syncs anew, and after so long a silence
-    /// that the ids went half round, nobody knows how many there were.
+    /// A sample on the line. Another leader that carries the time on counts its Syncs anew, and after a silence in which
+    /// the ids went a quarter round, nobody knows how many there were.
     pub(super) fn note(&mut self, sample: &SyncSample) {
         self.slept = None;
         let Some(rhythm) = self.rhythm.as_mut().filter(|rhythm| rhythm.goes_on_with(sample)) else {
@@ -256,12 +257,12 @@ mod tests {
         }
         let ahead = Span::from_secs(600);
         assert_eq!(memory.pause(&of_other(20_100 + 2_401, 51.0 + 600.25), ahead), Some(ahead));
-        // Silent for three hours, that is 43 200 Syncs.
+        // Silent for five hours, that is 72 000 Syncs: the ids have gone round once.
         for k in 0..=100 {
-            let sent = 10_851.0 + 0.25 * f64::from(u32::try_from(k).unwrap());
-            memory.note(&of_other(20_100 + 43_200 + k, sent));
+            let sent = 18_051.0 + 0.25 * f64::from(u32::try_from(k).unwrap());
+            memory.note(&of_other(20_100 + 72_000 + k, sent));
         }
-        let paused = of_other(20_100 + 43_200 + 100 + 2_401, 10_876.0 + 600.25);
+        let paused = of_other(20_100 + 72_000 + 100 + 2_401, 18_076.0 + 600.25);
         assert_eq!(memory.pause(&paused, ahead), Some(ahead));
     }
 

@@ -210,6 +210,46 @@ fn forgeries_in_a_row_in_the_leaders_name_must_agree_for_longer_than_a_reboot() 
     assert!(needed.is_some_and(|needed| needed > 12), "{needed:?}");
 }
 
+/// Misses of the line that hang together: congestions of a minute.
+fn congested(news: &mut News) {
+    (0..8_192).for_each(|k| news.take(if k / 240 % 2 == 0 { 20e3 } else { -20e3 }));
+    assert!(news.share() < 0.1, "{}", news.share());
+}
+
+#[test]
+fn the_line_before_a_change_is_weighed_by_the_same_news_as_the_new_one() {
+    let mut world = World::new(3);
+    let mut estimator = settled(&mut world);
+    world.leader_ppm += 25.0;
+    let turned = (0..40).any(|_| estimator.observe(&world.sync(queue)) == Verdict::Changed(Change::Line));
+    assert!(turned && estimator.former.is_some());
+    congested(&mut estimator.news);
+    estimator.weigh_news();
+    let former = estimator.former.as_ref().map(|former| former.bank.believed().noise.news);
+    assert_eq!(former, Some(estimator.news.share()));
+}
+
+#[test]
+fn what_delays_had_in_common_ends_where_the_noise_changes() {
+    let mut world = World::new(3);
+    let mut estimator = settled(&mut world);
+    congested(&mut estimator.news);
+    let louder = |draw: &mut Draw| 400_000.0 * draw.gauss().abs();
+    let changed = (0..400).any(|_| estimator.observe(&world.sync(louder)) == Verdict::Changed(Change::Noise));
+    assert!(changed);
+    assert_eq!(estimator.news.share(), 1.0);
+}
+
+#[test]
+fn of_another_counter_other_leaders_rates_are_uncertain_too() {
+    let mut world = World::new(3);
+    let mut estimator = settled(&mut world);
+    let (rate, sigma, at) = (Rate::from_ppm(7.0), Rate::from_ppm(0.01), world.raw());
+    estimator.memory.keep_known(KnownRate { leader: LEADER, rate, sigma, at });
+    estimator.counter_changed(world.raw());
+    assert!(estimator.known_rates()[0].sigma.ppm() > 10.0, "{:?}", estimator.known_rates());
+}
+
 /// An estimator that has seen five minutes of a world.
 fn settled(world: &mut World) -> LeaderEstimator {
     let mut estimator = LeaderEstimator::new();
