@@ -277,12 +277,15 @@ impl<'a> Oracle<'a> {
     /// the timescale is still the old one, unless it carries the old time on.
     fn still_follows(&self, id: LeaderId, timescale: TimescaleId, world: &World) -> bool {
         let Some(truth) = self.truth.filter(|truth| truth.timescale == timescale) else { return false };
+        if truth.id == id {
+            return true;
+        }
         let now = world.now();
         let (Some((_, then)), Some((_, clock))) = (world.leader(truth.id), world.leader(id)) else {
             return true;
         };
         let apart = clock.at(clock.life_at(now), now) - then.at(truth.life, now);
-        truth.id == id || apart.abs() > SAME_TIME_NS
+        apart.abs() > SAME_TIME_NS
     }
 
     /// Looks at the seconds that have passed, with what was shown last.
