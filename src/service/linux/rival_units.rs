@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::systemctl::Systemctl;
+use super::systemctl::{Systemctl, runs};
 use crate::exit::Failure;
 
 /// The units of programs that steer the system clock, and the argument without which, or with which, they do not.
@@ -87,8 +87,7 @@ pub fn found(systemctl: &Systemctl) -> Result<Vec<RivalUnit>, Failure> {
     let mut found: Vec<RivalUnit> = Vec::new();
     // Behind the name: whether it is loaded, whether it is active.
     for listed in systemctl.list("list-units", &patterns)? {
-        let state = listed.words.get(1).map(String::as_str);
-        let active = matches!(state, Some("active" | "activating" | "reloading"));
+        let active = listed.words.get(1).is_some_and(|state| runs(state));
         found.push(RivalUnit { unit: listed.unit, active, enabled: false });
     }
     for listed in systemctl.list("list-unit-files", &patterns)? {

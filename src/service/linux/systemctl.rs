@@ -24,6 +24,11 @@ pub struct Listed {
     pub words: Vec<String>,
 }
 
+/// Whether a unit in this state runs, or is about to.
+pub fn runs(state: &str) -> bool {
+    matches!(state, "active" | "activating" | "reloading")
+}
+
 impl Systemctl {
     /// Of the computer that runs.
     pub fn of_this_computer() -> Self {

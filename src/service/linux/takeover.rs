@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::rival_units::{self, RivalUnit};
-use super::systemctl::{Systemctl, UNIT};
+use super::systemctl::{Systemctl, UNIT, runs};
 use super::{Takeover, answer, cannot};
 use crate::cli::Service;
 use crate::config::Choices;
@@ -96,13 +96,12 @@ pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
     let before = memory.read()?;
     if !rivals.is_empty() {
         require_an_answer(options)?;
-        let new = rivals.iter().filter(|rival| before.iter().all(|known| known.unit != rival.unit));
-        memory.write(before.iter().chain(new).cloned().collect())?;
+        memory.write(with_new(&before, &rivals))?;
     }
     let done = stop(&systemctl, &rivals).and_then(|()| start(&systemctl, options));
     if let Err(failure) = done {
         println!("that did not work: everything is put back as it was");
-        put_back(&systemctl, &ours, rivals, before, &memory)?;
+        put_back(&systemctl, &ours, rivals, &before, &memory)?;
         return Err(failure);
     }
     Ok(ExitCode::SUCCESS)
@@ -111,7 +110,7 @@ pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
 /// Our own unit as it stands, if there is one.
 fn own_unit(systemctl: &Systemctl) -> Result<Option<RivalUnit>, Failure> {
     let Some(file) = systemctl.unit_file(UNIT)? else { return Ok(None) };
-    let active = matches!(systemctl.state(UNIT)?.as_str(), "active" | "activating" | "reloading");
+    let active = runs(&systemctl.state(UNIT)?);
     Ok(Some(RivalUnit { unit: UNIT.to_owned(), active, enabled: file.starts_with("enabled") }))
 }
 
@@ -121,19 +120,21 @@ fn put_back(
     systemctl: &Systemctl,
     ours: &RivalUnit,
     stopped: Vec<RivalUnit>,
-    mut before: Vec<RivalUnit>,
+    before: &[RivalUnit],
     memory: &Memory,
 ) -> Result<(), Failure> {
-    if !ours.active {
-        systemctl.act(&["stop", UNIT])?;
-    }
-    if !ours.enabled {
-        systemctl.act(&["disable", UNIT])?;
-    }
+    let halted = if ours.active { Ok(()) } else { systemctl.act(&["stop", UNIT]) };
+    let disabled = if ours.enabled { Ok(()) } else { systemctl.act(&["disable", UNIT]) };
+    // Whatever became of our own: nobody is left without a clock service.
     let left = give_all_back(systemctl, stopped);
-    let new = left.into_iter().filter(|rival| before.iter().all(|known| known.unit != rival.unit));
-    before.extend(new.collect::<Vec<_>>());
-    memory.write(before)
+    memory.write(with_new(before, &left))?;
+    halted.and(disabled)
+}
+
+/// Those, and of these the ones that are not among them.
+fn with_new(before: &[RivalUnit], more: &[RivalUnit]) -> Vec<RivalUnit> {
+    let new = more.iter().filter(|rival| before.iter().all(|known| known.unit != rival.unit));
+    before.iter().chain(new).cloned().collect()
 }
 
 /// Nobody is left without a date: first one of our own servers must have told it.
