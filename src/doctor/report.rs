@@ -10,7 +10,7 @@ use super::measured::Measured;
 use super::os::Os;
 
 /// Columns of a terminal.
-pub const WIDTH: usize = 80;
+const WIDTH: usize = 80;
 /// Columns of the level and of the check's name, each with the space behind it.
 const LEVEL_WIDTH: usize = 9;
 const CHECK_WIDTH: usize = 14;
