@@ -6,7 +6,7 @@
 use std::process::{Command, Output, Stdio};
 
 use crate::leader::Leader;
-use crate::world::{World, windows_path};
+use crate::world::{TOLD_AT_PIPE, World, windows_path};
 use serde_json::Value;
 
 const FIREWALL: &str =
@@ -182,9 +182,8 @@ fn beside_our_own_service_nothing_is_tried_and_its_own_word_is_heard() {
     let exe = world.exe.to_str().unwrap().to_owned();
     // It watches the clock only, since under Wine it would refuse to steer it, and then tells its status only if asked.
     let quiet = ["--dry-run", "--skip-ntp", "--state-file", "none", "--event-file", "none"];
-    let told = ["--status-socket", r"\\.\pipe\dantetimesync"];
     let world = world
-        .with(&exe, &[&["service", "install"], &quiet[..], &told].concat())
+        .with(&exe, &[&["service", "install"], &quiet[..], &TOLD_AT_PIPE].concat())
         .with(&exe, &["service", "start"]);
     let report = world.doctor(&[]);
     report.fails_by(&[]);

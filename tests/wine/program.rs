@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::leader::Leader;
 use crate::namespaces::Namespaces;
 use crate::process::{Process, signal};
-use crate::world::{World, windows_path};
+use crate::world::{PIPE, TOLD_AT_PIPE, World, windows_path};
 use serde_json::Value;
 
 /// Until a leader is heard and elected, on a computer that is busy.
@@ -33,21 +33,17 @@ impl World {
         self.start(&[&["--dry-run", "--skip-ntp"], arguments].concat())
     }
 
-    /// What a command that ends by itself prints as JSON lines, and its exit code.
-    fn ask(&self, arguments: &[&str], patience: Duration) -> (Option<i32>, Vec<Value>) {
+    /// What a command that ends by itself says, and its exit code.
+    fn ask(&self, arguments: &[&str], patience: Duration) -> (Option<i32>, String) {
         let mut asking = self.start(arguments);
         let code = asking.wait(patience).code();
-        let told = asking.lines().into_iter();
-        (code, told.map(|line| serde_json::from_str(&line).unwrap_or(Value::String(line))).collect())
+        (code, asking.lines().join("\n"))
     }
 
     /// The status as a command prints it, and its exit code.
     fn status(&self, arguments: &[&str], patience: Duration) -> (Option<i32>, Value) {
-        let mut asking = self.start(&[&["status", "--json"], arguments].concat());
-        let code = asking.wait(patience).code();
-        let told = asking.lines().join("\n");
-        let status = serde_json::from_str(&told).unwrap_or(Value::String(told));
-        (code, status)
+        let (code, told) = self.ask(&[&["status", "--json"], arguments].concat(), patience);
+        (code, serde_json::from_str(&told).unwrap_or(Value::String(told)))
     }
 
     /// A port of the follower's computer, taken by a program that does not share it.
@@ -147,17 +143,15 @@ fn the_date_comes_from_a_server_on_the_network() {
 fn the_status_is_told_through_the_pipe_while_somebody_hangs_on_it_and_after_a_restart() {
     let Some(world) = World::create("the status") else { return };
     let _leader = Leader::start(&world.namespaces, &[]);
-    let mut nobody = world.start(&["status"]);
-    assert_eq!(nobody.wait(START).code(), Some(2), "{:?}", nobody.lines());
-    wait_for(&nobody, "dantetimesync is not running", START);
+    let (code, told) = world.ask(&["status"], START);
+    assert!(code == Some(2) && told.contains("dantetimesync is not running"), "{code:?}: {told}");
 
-    let told_at = ["--status-socket", r"\\.\pipe\dantetimesync"];
-    let mut follower = world.follow(&told_at);
+    let mut follower = world.follow(&TOLD_AT_PIPE);
     wait_for(&follower, "leader elected", ELECTION);
     // They have the pipe as their input, and never read it.
     let hang = || {
         let program = windows_path(&world.exe);
-        let arguments = ["/c", &program, "demo", "--seconds", "40", "<", r"\\.\pipe\dantetimesync"];
+        let arguments = ["/c", &program, "demo", "--seconds", "40", "<", PIPE];
         let hanging = world.start_program("cmd.exe", &arguments);
         wait_for(&hanging, "demo: ", START);
         hanging
@@ -167,7 +161,7 @@ fn the_status_is_told_through_the_pipe_while_somebody_hangs_on_it_and_after_a_re
     let _hanging = [hang(), hang()];
     let (_, status) = world.status(&[], START);
     assert_eq!((&status["schema_version"], &status["dry_run"]), (&Value::from(1), &Value::from(true)));
-    let mut second = world.follow(&told_at);
+    let mut second = world.follow(&TOLD_AT_PIPE);
     let squatted = wait_for(&second, "no status at", START);
     assert!(squatted.contains("dantetimesync.exe (pid "), "{squatted}");
     second.kill();
@@ -179,7 +173,7 @@ fn the_status_is_told_through_the_pipe_while_somebody_hangs_on_it_and_after_a_re
     // The next one gets the name, although they still hang on the first one's pipe.
     signal(follower.pid(), libc::SIGINT);
     assert_eq!(follower.wait(END).code(), Some(0), "{:?}", follower.lines());
-    let next = world.follow(&told_at);
+    let next = world.follow(&TOLD_AT_PIPE);
     wait_for(&next, "leader elected", ELECTION);
     let (_, after) = world.status(&[], START);
     // By its age: the system gives the same number to the next process.
@@ -201,17 +195,21 @@ fn the_network_is_judged_without_a_clock_and_what_happened_is_kept() {
     wait_for(&follower, "leader elected", ELECTION);
 
     // Beside the one that follows.
-    let mut monitor = world.start(&["monitor", "--seconds", "10", "--json"]);
-    assert_eq!(monitor.wait(ELECTION).code(), Some(0), "{:?}", monitor.lines());
-    let judged: Value = serde_json::from_str(&monitor.lines().join("\n")).unwrap();
+    let (code, told) = world.ask(&["monitor", "--seconds", "10", "--json"], ELECTION);
+    assert_eq!(code, Some(0), "{told}");
+    let judged: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(judged["leaders"][0]["id"], "02:00:5e:10:00:01/1", "{judged}");
     assert!(judged["samples"].as_i64().unwrap() >= 20, "{judged}");
 
     signal(follower.pid(), libc::SIGINT);
     assert_eq!(follower.wait(END).code(), Some(0), "{:?}", follower.lines());
     let (code, kept) = world.ask(&["events", "--json", "--since", "1h", "--file", &history], START);
-    let kinds: Vec<&str> = kept.iter().filter_map(|event| event["kind"].as_str()).collect();
-    assert_eq!((code, kinds.len()), (Some(0), kept.len()), "{kept:?}");
+    assert_eq!(code, Some(0), "{kept}");
+    let events: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
     assert!(kinds[0] == "start" && kinds.contains(&"leader") && kinds.contains(&"state"), "{kinds:?}");
-    assert_eq!(world.ask(&["events", "--since", "2200-01-01", "--file", &history], START), (Some(0), vec![]));
+    assert_eq!(
+        world.ask(&["events", "--since", "2200-01-01", "--file", &history], START),
+        (Some(0), String::new())
+    );
 }

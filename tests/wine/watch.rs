@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::leader::Leader;
 use crate::process::Process;
-use crate::world::World;
+use crate::world::{TOLD_AT_PIPE, World};
 
 /// Until a screen shows what it shall, on a computer that is busy.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -79,8 +79,8 @@ fn the_terminal_view_shows_the_leader_and_ends_by_q() {
         eprintln!("the terminal view: skipped, there is no tmux");
         return;
     };
-    let told_at = ["--dry-run", "--skip-ntp", "--status-socket", r"\\.\pipe\dantetimesync"];
-    let _follower = Process::start(&mut world.command(&exe, &told_at));
+    let follow = [&["--dry-run", "--skip-ntp"], &TOLD_AT_PIPE[..]].concat();
+    let _follower = Process::start(&mut world.command(&exe, &follow));
     // Wine's console moves the cursor its own way, so that lines run into each other; words are whole.
     let screen = terminal.wait_for("02:00:5e:10:00:01");
     println!("{screen}");

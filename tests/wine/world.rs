@@ -6,6 +6,11 @@ use std::process::Command;
 
 use crate::namespaces::Namespaces;
 
+/// Where the service tells its status.
+pub const PIPE: &str = r"\\.\pipe\dantetimesync";
+/// A program that only watches tells it there too, if it is told so.
+pub const TOLD_AT_PIPE: [&str; 2] = ["--status-socket", PIPE];
+
 /// Wine's sockets are where its server was started, so every world has a server, and a prefix for it that is thrown away.
 pub struct World {
     pub namespaces: Namespaces,
