@@ -16,14 +16,15 @@ pub use windows::steering_now;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rival {
     name: &'static str,
-    service: &'static str,
+    /// The service that it runs as; nothing for one that somebody started by hand.
+    service: Option<String>,
     pid: u32,
 }
 
 impl Rival {
-    /// The service that it usually runs as.
-    pub fn service(&self) -> &'static str {
-        self.service
+    /// The service that it runs as; nothing for one that somebody started by hand.
+    pub fn service(&self) -> Option<&str> {
+        self.service.as_deref()
     }
 }
 
@@ -38,15 +39,24 @@ pub fn names() -> Vec<String> {
     steering_now().iter().map(ToString::to_string).collect()
 }
 
-/// How the services of these rivals are stopped for good, in words.
+/// How these rivals are stopped for good, in words.
 pub fn how_to_stop(rivals: &[Rival]) -> String {
-    let services: Vec<&str> = rivals.iter().map(Rival::service).collect();
-    if cfg!(windows) {
-        let commands = services
-            .iter()
-            .map(|service| format!("sc.exe stop {service}, and sc.exe config {service} start= disabled"));
-        commands.collect::<Vec<_>>().join("; ")
+    let mut services: Vec<&str> = rivals.iter().filter_map(Rival::service).collect();
+    services.dedup();
+    let mut commands: Vec<String> = if cfg!(windows) {
+        let stop =
+            |service: &&str| format!("sc.exe stop {service}, and sc.exe config {service} start= disabled");
+        services.iter().map(stop).collect()
+    } else if services.is_empty() {
+        Vec::new()
     } else {
-        format!("systemctl disable --now {}", services.join(" "))
+        vec![format!("systemctl disable --now {}", services.join(" "))]
+    };
+    let by_hand = rivals.iter().filter(|rival| rival.service.is_none()).map(|rival| rival.pid.to_string());
+    let by_hand: Vec<String> = by_hand.collect();
+    if !by_hand.is_empty() {
+        let kill = if cfg!(windows) { "taskkill /pid" } else { "kill" };
+        commands.push(format!("{kill} {}", by_hand.join(" ")));
     }
+    commands.join("; ")
 }

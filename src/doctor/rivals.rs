@@ -3,7 +3,7 @@
 use super::finding::{Check, Finding, Problem};
 use super::host::Host;
 use super::process;
-use crate::daemon::rivals::{Rival, steering_in};
+use crate::daemon::rivals::{Rival, how_to_stop, steering_in};
 
 /// The guest's part of a virtual machine that may set the clock: short name of the process, and how to keep it off.
 const GUEST_TOOLS: [(&str, &str); 4] = [
@@ -51,12 +51,10 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if !facts.steering.is_empty() {
         let names: Vec<String> = facts.steering.iter().map(ToString::to_string).collect();
-        let mut services: Vec<&str> = facts.steering.iter().map(Rival::service).collect();
-        services.dedup();
         let verb = if names.len() == 1 { "steers" } else { "steer" };
         found.push(Problem::RivalRunning.seen(
             format!("{} {verb} the clock too: the service refuses to start beside it", names.join(" and ")),
-            format!("systemctl disable --now {}", services.join(" ")),
+            how_to_stop(&facts.steering),
         ));
     }
     for (name, pid) in &facts.guest_tools {
@@ -84,6 +82,7 @@ mod tests {
     fn daemons_and_guest_tools_are_named_with_what_stops_them() {
         let world = World::new()
             .process(42, "chronyd", "/usr/sbin/chronyd")
+            .file("/proc/42/cgroup", "0::/system.slice/chrony.service\n")
             .process(43, "ntpd", "ntpd -g")
             .process(50, "VBoxService", "VBoxService")
             .process(60, "bash", "bash");
@@ -91,7 +90,7 @@ mod tests {
         let problems: Vec<_> = found.iter().filter_map(|finding| finding.problem).collect();
         assert_eq!(problems, [Problem::RivalRunning, Problem::GuestTools]);
         assert!(found[0].seen.contains("chronyd (pid 42) and ntpd (pid 43)"), "{}", found[0].seen);
-        assert_eq!(found[0].mend.as_deref(), Some("systemctl disable --now chrony ntp"));
+        assert_eq!(found[0].mend.as_deref(), Some("systemctl disable --now chrony; kill 43"));
         assert!(found[1].mend.as_deref().unwrap().contains("GetHostTimeDisabled"));
     }
 

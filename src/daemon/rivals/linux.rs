@@ -5,21 +5,24 @@ use std::path::Path;
 
 use super::Rival;
 
-/// Name as the kernel cuts it (15 characters), full name, service, and the argument without which (or with
-/// which) it does not steer.
-const KNOWN: [(&str, &str, &str, Steers); 11] = [
-    ("chronyd", "chronyd", "chrony", Steers::Without("-x")),
-    ("ntpd", "ntpd", "ntp", Steers::Always),
-    ("ntp-daemon", "ntp-daemon", "ntpd-rs", Steers::Always),
-    ("systemd-timesyn", "systemd-timesyncd", "systemd-timesyncd", Steers::Always),
-    ("ptp4l", "ptp4l", "ptp4l", Steers::With("-S")),
-    ("phc2sys", "phc2sys", "phc2sys", Steers::Always),
-    ("statime", "statime", "statime", Steers::Always),
-    ("ptpd", "ptpd", "ptpd", Steers::Always),
-    ("ntpdate", "ntpdate", "ntpdate", Steers::Always),
-    ("sntp", "sntp", "sntp", Steers::With("-S")),
-    ("dantesync", "dantesync", "dantesync", Steers::Always),
+/// Name as the kernel cuts it (15 characters), full name, and the argument without which (or with which) it does not
+/// steer.
+const KNOWN: [(&str, &str, Steers); 11] = [
+    ("chronyd", "chronyd", Steers::Without("-x")),
+    ("ntpd", "ntpd", Steers::Always),
+    ("ntp-daemon", "ntp-daemon", Steers::Always),
+    ("systemd-timesyn", "systemd-timesyncd", Steers::Always),
+    ("ptp4l", "ptp4l", Steers::With("-S")),
+    ("phc2sys", "phc2sys", Steers::Always),
+    ("statime", "statime", Steers::Always),
+    ("ptpd", "ptpd", Steers::Always),
+    ("ntpdate", "ntpdate", Steers::Always),
+    ("sntp", "sntp", Steers::With("-S")),
+    ("dantesync", "dantesync", Steers::Always),
 ];
+
+/// Under these a login runs what somebody starts by hand; to stop them would stop the login.
+const LOGINS: [&str; 6] = ["ssh", "sshd", "getty@", "user@", "cron", "containerd"];
 
 #[derive(Debug, Clone, Copy)]
 enum Steers {
@@ -44,7 +47,7 @@ pub fn steering_in(proc: &Path) -> Vec<Rival> {
 fn rival(process: &Path) -> Option<Rival> {
     let pid: u32 = process.file_name()?.to_str()?.parse().ok()?;
     let comm = fs::read_to_string(process.join("comm")).ok()?;
-    let (_, name, service, steers) = KNOWN.iter().find(|(cut, ..)| *cut == comm.trim_end())?;
+    let (_, name, steers) = KNOWN.iter().find(|(cut, ..)| *cut == comm.trim_end())?;
     let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
     let given = |flag: &str| arguments.split(|octet| *octet == 0).any(|argument| argument == flag.as_bytes());
     let steers = match steers {
@@ -52,7 +55,21 @@ fn rival(process: &Path) -> Option<Rival> {
         Steers::With(flag) => given(flag),
         Steers::Without(flag) => !given(flag),
     };
-    (steers && !is_simulated(process)).then_some(Rival { name, service, pid })
+    (steers && !is_simulated(process)).then(|| Rival { name, service: service_of(process), pid })
+}
+
+/// The service of systemd in whose group a process runs: the last part of `0::/system.slice/chrony.service`, or of
+/// the line `name=systemd` where groups are of the first version.
+fn service_of(process: &Path) -> Option<String> {
+    let groups = fs::read_to_string(process.join("cgroup")).ok()?;
+    let of_systemd = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
+    let group = groups
+        .lines()
+        .filter(of_systemd)
+        .find_map(|line| line.rsplit('/').next()?.strip_suffix(".service"))?;
+    let by_hand =
+        LOGINS.iter().any(|login| group == *login || login.ends_with('@') && group.starts_with(login));
+    (!by_hand).then(|| group.to_owned())
 }
 
 /// Libraries that give a program another clock than this computer's: what it steers is not ours.
@@ -89,7 +106,30 @@ mod tests {
             found.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["chronyd (pid 42)", "systemd-timesyncd (pid 70)"]
         );
-        assert_eq!(found[0].service(), "chrony");
+    }
+
+    #[test]
+    fn what_systemd_started_is_stopped_by_systemd_and_the_rest_by_its_number() {
+        let proc = tempfile::tempdir().unwrap();
+        for (pid, groups) in [
+            (42, "0::/system.slice/chronyd.service\n"),
+            (43, "0::/user.slice/user-0.slice/session-3.scope\n"),
+            (44, "12:cpu:/\n1:name=systemd:/system.slice/chrony.service\n0::/\n"),
+            (45, "0::/\n"),
+            (46, "0::/system.slice/ssh.service\n"),
+            (47, "0::/system.slice/system-getty.slice/getty@tty1.service\n"),
+        ] {
+            process(proc.path(), pid, "chronyd", "chronyd");
+            fs::write(proc.path().join(format!("{pid}/cgroup")), groups).unwrap();
+        }
+        process(proc.path(), 48, "ntpd", "ntpd");
+        let found = steering_in(proc.path());
+        let services: Vec<_> = found.iter().map(Rival::service).collect();
+        assert_eq!(services, [Some("chronyd"), None, Some("chrony"), None, None, None, None]);
+        assert_eq!(
+            super::super::how_to_stop(&found),
+            "systemctl disable --now chronyd chrony; kill 43 45 46 47 48"
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn steering_in(running: &[Process]) -> Vec<Rival> {
     let rival = |process: &Process| {
         let file = process.name.to_lowercase();
         let (_, name, service) = KNOWN.iter().find(|(known, ..)| *known == file)?;
-        Some(Rival { name, service, pid: process.pid })
+        Some(Rival { name, service: Some((*service).to_owned()), pid: process.pid })
     };
     running.iter().filter_map(rival).collect()
 }
@@ -43,7 +43,11 @@ fn windows_time() -> Option<Rival> {
     let service = manager.open_service(W32TIME, ServiceAccess::QUERY_STATUS).ok()?;
     let status = service.query_status().ok()?;
     let steers = status.current_state != ServiceState::Stopped;
-    steers.then(|| Rival { name: "Windows Time", service: W32TIME, pid: status.process_id.unwrap_or(0) })
+    steers.then(|| Rival {
+        name: "Windows Time",
+        service: Some(W32TIME.to_owned()),
+        pid: status.process_id.unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
@@ -55,6 +59,6 @@ mod tests {
         let process = |pid, name: &str| Process { pid, name: name.to_owned() };
         let running = [process(4, "System"), process(77, "NTPD.exe"), process(78, "ntpd.exe.bak")];
         let found = steering_in(&running);
-        assert_eq!(found, [Rival { name: "ntpd", service: "NTP", pid: 77 }]);
+        assert_eq!(found, [Rival { name: "ntpd", service: Some("NTP".to_owned()), pid: 77 }]);
     }
 }

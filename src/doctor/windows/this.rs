@@ -83,8 +83,13 @@ impl Host for ThisComputer {
     }
 
     fn rivals(&self) -> Vec<Rival> {
-        let others = steering_now().into_iter().filter(|rival| rival.service() != WINDOWS_TIME);
-        others.map(|rival| Rival { shown: rival.to_string(), service: rival.service().to_owned() }).collect()
+        let others = steering_now().into_iter().filter(|rival| rival.service() != Some(WINDOWS_TIME));
+        others
+            .map(|rival| Rival {
+                shown: rival.to_string(),
+                service: rival.service().unwrap_or_default().to_owned(),
+            })
+            .collect()
     }
 
     fn adapters(&self) -> Vec<Adapter> {
