@@ -5,6 +5,8 @@ use super::os::Os;
 use super::traffic::{Heard, Link, Tally, Tapped};
 use crate::time::{LeaderId, Span};
 
+/// A leader that is there is heard so soon after joining its group.
+const JOINED_MAX: Span = Span::from_secs(5);
 /// A leader has stopped when its last Sync is older than this many intervals, and not before [`SILENT_MIN`].
 const SILENT_INTERVALS: i64 = 10;
 /// Ten intervals of Dante's 250 ms.
@@ -93,12 +95,12 @@ impl Facts<'_> {
             let leader = link.tallies.first().map(|tally| tally.id.to_string()).unwrap_or_default();
             return Problem::OtherInterface.seen(
                 format!("no leader on {named}, but {leader} is heard on {}", link.interface),
-                format!("--interface {name}"),
+                self.os.setting("interface", name),
             );
         }
         let foreign = scope.iter().flat_map(|link| link.foreign.keys()).next();
         if let Some(subdomain) = foreign {
-            return foreign_only(subdomain, scope);
+            return foreign_only(subdomain, scope, self.os);
         }
         let names: Vec<&str> = scope.iter().map(|link| link.interface.name.as_str()).collect();
         let names = if names.is_empty() {
@@ -131,12 +133,13 @@ impl Facts<'_> {
         let (what, mend) = match (known, any) {
             (true, 0) => (
                 "not a single packet came in",
-                "connect this interface to the Dante network: look at cable, VLAN and the switch's port",
+                "connect this interface to the Dante network, and switch a Dante device on: look at cable, VLAN and \
+                 the switch's port",
             ),
             _ => (
                 "other packets came in",
-                "let the switch pass multicast 224.0.1.129 to this port: give its IGMP snooping a querier; or name \
-                 the interface that leads to Dante (--interface NAME)",
+                "look in Dante Controller (Clock Status) whether a device there is the leader; then let the switch pass \
+                 multicast 224.0.1.129 to this port: give its IGMP snooping a querier",
             ),
         };
         Problem::NoPtp.seen(format!("no PTP on {names} in {}; {what}", self.listened()), mend)
@@ -236,24 +239,49 @@ impl Facts<'_> {
         Check::Packets.found(found, || self.describe(link, tally))
     }
 
+    /// The longest time in which no Sync came: at the end, at the beginning or between.
     fn silence(&self, link: &Link, tally: &Tally) -> Option<Finding> {
+        let name = &link.interface.name;
         let allowed =
             tally.interval().map_or(SILENT_MIN, |interval| interval.times(SILENT_INTERVALS).max(SILENT_MIN));
+        let first = link.tallies.iter().map(|tally| tally.first).min()?;
         let last = link.tallies.iter().map(|tally| tally.last).max()?;
-        let silent = self.heard.ended - last;
-        (silent > allowed).then(|| {
-            Problem::SyncsStopped.seen(
-                format!(
-                    "{} came by {} for {:.1} s and then stopped, {:.1} s before the end: the leader left, or the \
-                     switch cut the multicast off",
-                    tally.id,
-                    link.interface.name,
-                    (tally.last - tally.first).as_secs_f64(),
-                    silent.as_secs_f64()
-                ),
-                "in the switch: switch on an IGMP querier where IGMP snooping is on, or switch both off",
+        let (before, after) = (first - self.heard.began, self.heard.ended - last);
+        let s = Span::as_secs_f64;
+        let seen = if after > allowed {
+            format!(
+                "{} came by {name} for {:.1} s and then stopped, {:.1} s before the end: the leader left, or the \
+                 switch cut the multicast off",
+                tally.id,
+                s(last - first),
+                s(after)
             )
-        })
+        } else if let Some(pause) = link.pause.filter(|pause| pause.length > allowed) {
+            let why = if pause.went_on {
+                "it went on counting meanwhile, so the switch (or this computer) cut the multicast off"
+            } else {
+                "then a leader began anew: it was switched off or unplugged"
+            };
+            format!(
+                "no Sync came by {name} for {:.1} s, {:.1} s after the start of this look; {why}",
+                s(pause.length),
+                s(pause.from - self.heard.began)
+            )
+        } else if before > JOINED_MAX.max(allowed) {
+            format!(
+                "the first Sync of {} came by {name} only {:.1} s after the group was joined: the leader has just \
+                 appeared, or the switch takes long to let multicast through",
+                tally.id,
+                s(before)
+            )
+        } else {
+            return None;
+        };
+        Some(Problem::SyncsStopped.seen(
+            seen,
+            "in the switch: switch on an IGMP querier where IGMP snooping is on, or switch both off; look whether the \
+             leader was restarted",
+        ))
     }
 
     fn describe(&self, link: &Link, tally: &Tally) -> String {
@@ -277,7 +305,7 @@ impl Facts<'_> {
     }
 }
 
-fn foreign_only(subdomain: &[u8; 16], scope: &[&Link]) -> Finding {
+fn foreign_only(subdomain: &[u8; 16], scope: &[&Link], os: Os) -> Finding {
     let name = printable(subdomain);
     let interfaces: Vec<&str> = scope
         .iter()
@@ -296,7 +324,7 @@ fn foreign_only(subdomain: &[u8; 16], scope: &[&Link]) -> Finding {
     }
     Problem::OtherSubdomain.seen(
         format!("PTPv1 on {interfaces}, but only in the subdomain {name}"),
-        format!("--subdomain {name}"),
+        os.setting("subdomain", &name),
     )
 }
 
@@ -406,7 +434,7 @@ pub mod tests {
     fn a_leader_on_another_interface_is_pointed_to() {
         let found = found(vec![link(&[Speaker::PLAIN], |_| false), silent("eth1", 3)], Some("eth1"));
         assert_eq!(found[0].problem, Some(Problem::OtherInterface));
-        assert_eq!(found[0].mend.as_deref(), Some("--interface eth0"));
+        assert_eq!(found[0].mend.as_deref(), Some(Os::Linux.setting("interface", "eth0").as_str()));
     }
 
     #[test]
@@ -420,7 +448,7 @@ pub mod tests {
         let other = Speaker { subdomain: *b"STUDIO\0\0\0\0\0\0\0\0\0\0", ..Speaker::PLAIN };
         let found = found(vec![link(&[other], |_| false)], None);
         assert_eq!(found[0].problem, Some(Problem::OtherSubdomain));
-        assert_eq!(found[0].mend.as_deref(), Some("--subdomain STUDIO"));
+        assert_eq!(found[0].mend.as_deref(), Some(Os::Linux.setting("subdomain", "STUDIO").as_str()));
         // A Delay_Req: laid out as a Sync, with another control octet.
         let mut request = [0_u8; 124];
         request[..4].copy_from_slice(&[0, 1, 0, 1]);
@@ -472,9 +500,13 @@ pub mod tests {
     #[test]
     fn two_under_one_name_are_told() {
         let mut link = silent("eth0", 2);
-        for number in 0..20 {
+        for number in 0..20_u16 {
             Speaker::PLAIN.speak(&mut link, number);
-            Speaker::PLAIN.speak(&mut link, number + 1000);
+            Speaker::PLAIN.speak_at(
+                &mut link,
+                number + 1000,
+                Timestamp::from_ns(i64::from(number) * 250_000_000),
+            );
         }
         let mut heard = heard(vec![link]);
         heard.ended = Timestamp::from_ns(5_000_000_000);
@@ -492,13 +524,45 @@ pub mod tests {
         let lossy = found(vec![link(&[Speaker::PLAIN], |number| number % 10 == 5)], None);
         assert_eq!(lossy[0].problem, Some(Problem::SyncsLost));
         assert!(lossy[0].seen.contains("4 of 40") && lossy[0].seen.contains("10 %"), "{}", lossy[0].seen);
-        let mut slow = link(&[Speaker::PLAIN], |number| number > 4);
-        slow.tallies[0].last = end();
+        let mut slow = silent("eth0", 2);
+        for number in 0..5_u16 {
+            Speaker::PLAIN.speak_at(&mut slow, number, Timestamp::from_ns(i64::from(number) * 2_000_000_000));
+        }
         assert_eq!(problem(vec![slow], None), Some(Problem::SyncInterval));
         let second = Speaker { last_octet: 2, ..Speaker::PLAIN };
         let two = found(vec![link(&[Speaker::PLAIN, second], |_| false)], None);
         assert_eq!(two[0].problem, Some(Problem::SeveralLeaders));
         assert!(two[0].seen.contains("00:1d:c1:00:00:01/1, 00:1d:c1:00:00:02/1"));
+    }
+
+    #[test]
+    fn a_hole_of_any_length_and_place_is_a_stop_and_no_loss() {
+        let after = |missing: std::ops::Range<u16>, restart: bool| {
+            let mut link = link(&[Speaker::PLAIN], |number| missing.contains(&number));
+            for number in missing.end.max(40)..missing.end + 40 {
+                let at = Timestamp::from_ns(i64::from(number) * 250_000_000);
+                Speaker::PLAIN.speak_at(&mut link, if restart { number - missing.end } else { number }, at);
+            }
+            let mut heard = heard(vec![link]);
+            heard.ended = Timestamp::from_ns(i64::from(missing.end + 40) * 250_000_000);
+            check(&facts(&heard, None))
+        };
+        // 5 s, 12 s and three minutes.
+        for length in [20, 48, 720] {
+            let found = after(20..20 + length, false);
+            assert_eq!((found.len(), found[0].problem), (1, Some(Problem::SyncsStopped)), "{found:?}");
+            assert!(found[0].seen.contains("went on counting"), "{}", found[0].seen);
+        }
+        let restarted = after(20..200, true);
+        assert_eq!(
+            (restarted.len(), restarted[0].problem),
+            (1, Some(Problem::SyncsStopped)),
+            "{restarted:?}"
+        );
+        assert!(restarted[0].seen.contains("began anew"), "{}", restarted[0].seen);
+        let late = after(0..48, false);
+        assert!(late[0].seen.contains("only 12.0 s after the group was joined"), "{}", late[0].seen);
+        assert_eq!(after(20..30, false)[0].problem, Some(Problem::SyncsLost));
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::time::{LeaderId, Raw, Span, Timestamp};
 const TABLE_MAX: usize = 32;
 /// A number further ahead than this, or any from further behind, is no gap: somebody else counts, or anew.
 const GAP_MAX: u16 = 64;
+/// Syncs that are further apart than this have a pause between them: ten intervals of Dante's 250 ms, and some.
+const PAUSE_MIN: Span = Span::from_secs(3);
 /// Samples that are kept: an hour at four a second, and more.
 const SAMPLES_MAX: usize = 20_000;
 
@@ -68,14 +70,27 @@ pub struct Link {
     pub foreign: BTreeMap<[u8; 16], u64>,
     /// Who sent Syncs in our subdomain.
     pub tallies: Vec<Tally>,
+    /// The longest time between two Syncs, whoever sent them, that was longer than [`PAUSE_MIN`].
+    pub pause: Option<Pause>,
     /// How often the leader's time jumped or turned.
     pub turns: u32,
     /// Who stamped the last Sync.
     pub stamped_by: Option<StampSource>,
 }
 
+/// A time without a Sync, and what came after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// When the last Sync before it came.
+    pub from: Timestamp<Raw>,
+    /// How long it was.
+    pub length: Span,
+    /// Whether the same sender went on with its numbers, as if it had sent all the while.
+    pub went_on: bool,
+}
+
 /// The Syncs of one sender.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tally {
     /// Who.
     pub id: LeaderId,
@@ -83,7 +98,7 @@ pub struct Tally {
     pub address: Ipv4Addr,
     /// Syncs.
     pub syncs: u64,
-    /// Syncs that there should have been between the first and the last one, by their numbers.
+    /// Syncs that there should have been between the first and the last one, by their numbers; pauses left out.
     pub expected: u64,
     /// How often its numbers leapt.
     pub leaps: u64,
@@ -92,6 +107,8 @@ pub struct Tally {
     /// When the last one came.
     pub last: Timestamp<Raw>,
     sequence: u16,
+    /// Between two Syncs of consecutive numbers.
+    intervals: Vec<Span>,
 }
 
 /// A leader that was elected, and what its samples say.
@@ -128,6 +145,7 @@ impl Link {
             follow_ups: 0,
             foreign: BTreeMap::new(),
             tallies: Vec::new(),
+            pause: None,
             turns: 0,
             stamped_by: None,
         }
@@ -182,28 +200,18 @@ impl Link {
     }
 
     fn count_sync(&mut self, id: LeaderId, address: Ipv4Addr, sequence: u16, at: Timestamp<Raw>) {
-        if let Some(tally) = self.tallies.iter_mut().find(|tally| tally.id == id) {
-            match sequence.wrapping_sub(tally.sequence) {
-                // A doubled one.
-                0 => {}
-                ahead @ 1..=GAP_MAX => {
-                    tally.expected = tally.expected.saturating_add(ahead.into());
-                    tally.syncs = tally.syncs.saturating_add(1);
-                    tally.sequence = sequence;
-                }
-                // A late one, which was expected already.
-                ahead if ahead.wrapping_neg() <= GAP_MAX => tally.syncs = tally.syncs.saturating_add(1),
-                _ => {
-                    tally.expected = tally.expected.saturating_add(1);
-                    tally.syncs = tally.syncs.saturating_add(1);
-                    tally.leaps = tally.leaps.saturating_add(1);
-                    tally.sequence = sequence;
-                }
-            }
-            tally.last = at;
-        } else if self.tallies.len() < TABLE_MAX {
-            let tally = Tally { id, address, syncs: 1, expected: 1, leaps: 0, first: at, last: at, sequence };
-            self.tallies.push(tally);
+        let last = self.tallies.iter().map(|tally| tally.last).max();
+        let is_full = self.tallies.len() >= TABLE_MAX;
+        let known = self.tallies.iter_mut().find(|tally| tally.id == id);
+        if let Some(from) = last.filter(|last| at - *last > PAUSE_MIN) {
+            let went_on = known.as_ref().is_some_and(|tally| tally.counted_on(sequence, at));
+            let pause = Pause { from, length: at - from, went_on };
+            self.pause = self.pause.filter(|longest| longest.length >= pause.length).or(Some(pause));
+        }
+        match known {
+            Some(tally) => tally.take(sequence, at),
+            None if is_full => {}
+            None => self.tallies.push(Tally::new(id, address, sequence, at)),
         }
     }
 
@@ -236,10 +244,66 @@ impl Link {
 }
 
 impl Tally {
-    /// Between two Syncs.
+    fn new(id: LeaderId, address: Ipv4Addr, sequence: u16, at: Timestamp<Raw>) -> Self {
+        Self {
+            id,
+            address,
+            syncs: 1,
+            expected: 1,
+            leaps: 0,
+            first: at,
+            last: at,
+            sequence,
+            intervals: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, sequence: u16, at: Timestamp<Raw>) {
+        let gap = at - self.last;
+        match sequence.wrapping_sub(self.sequence) {
+            // After a pause nothing is said of single Syncs.
+            _ if gap > PAUSE_MIN => self.count(1, sequence),
+            // A doubled one.
+            0 => {}
+            ahead @ 1..=GAP_MAX => {
+                self.count(ahead, sequence);
+                if ahead == 1 && self.intervals.len() < SAMPLES_MAX {
+                    self.intervals.push(gap);
+                }
+            }
+            // A late one, which was expected already.
+            ahead if ahead.wrapping_neg() <= GAP_MAX => self.syncs = self.syncs.saturating_add(1),
+            _ => {
+                self.count(1, sequence);
+                self.leaps = self.leaps.saturating_add(1);
+            }
+        }
+        self.last = at;
+    }
+
+    /// One more, of `ahead` that were sent.
+    fn count(&mut self, ahead: u16, sequence: u16) {
+        self.expected = self.expected.saturating_add(ahead.into());
+        self.syncs = self.syncs.saturating_add(1);
+        self.sequence = sequence;
+    }
+
+    /// Whether a Sync after a pause has the number that it would have if all between had been sent, give or take a
+    /// tenth of them.
+    fn counted_on(&self, sequence: u16, at: Timestamp<Raw>) -> bool {
+        let Some(interval) = self.interval() else { return false };
+        let sent = ((at - self.last).as_ns_f64() / interval.as_ns_f64()).round();
+        let ahead = f64::from(sequence.wrapping_sub(self.sequence));
+        let apart = (ahead - sent).rem_euclid(f64::from(u16::MAX) + 1.0);
+        apart.min(f64::from(u16::MAX) + 1.0 - apart) <= (0.1 * sent).max(2.0)
+    }
+
+    /// Between two Syncs, as a rule: the median of those with consecutive numbers, which neither losses nor pauses
+    /// move.
     pub fn interval(&self) -> Option<Span> {
-        let steps = i64::try_from(self.expected).ok()?.checked_sub(1)?;
-        (steps > 0).then(|| (self.last - self.first).part(steps))
+        let mut intervals = self.intervals.clone();
+        intervals.sort_unstable();
+        intervals.get(intervals.len() / 2).copied()
     }
 
     /// Share of the Syncs that did not come, 0 to 1.
@@ -318,7 +382,11 @@ pub mod tests {
 
         /// Its `number`th Sync, and perhaps a Follow_Up.
         pub fn speak(&self, link: &mut Link, number: u16) {
-            let at = Timestamp::<Raw>::from_ns(i64::from(number) * 250_000_000);
+            self.speak_at(link, number, Timestamp::from_ns(i64::from(number) * 250_000_000));
+        }
+
+        /// The same, at any time.
+        pub fn speak_at(&self, link: &mut Link, number: u16, at: Timestamp<Raw>) {
             let elapsed = at - Timestamp::EPOCH;
             let sent = Timestamp::<Leader>::from_ns(77_000_000_000)
                 + elapsed
@@ -374,7 +442,7 @@ pub mod tests {
     fn a_leader_is_counted_and_judged() {
         let link = link(&[Speaker { ppm: 30.0, ..Speaker::PLAIN }], |_| false);
         assert_eq!((link.version_one, link.version_two, link.follow_ups), (80, 0, 40));
-        let tally = link.tallies[0];
+        let tally = &link.tallies[0];
         assert_eq!((tally.syncs, tally.expected, tally.interval()), (40, 40, Some(Span::from_ms(250))));
         let judged = link.judged(end()).unwrap();
         let rate = judged.rate.unwrap();
@@ -385,20 +453,55 @@ pub mod tests {
     #[test]
     fn what_is_lost_is_told_by_the_numbers() {
         let link = link(&[Speaker::PLAIN], |number| number % 10 == 5);
-        let tally = link.tallies[0];
+        let tally = &link.tallies[0];
         assert_eq!((tally.syncs, tally.expected), (36, 40));
         assert!((tally.lost() - 0.1).abs() < 1e-9);
         assert_eq!(tally.interval(), Some(Span::from_ms(250)));
     }
 
     #[test]
+    fn a_pause_is_neither_loss_nor_leap_and_tells_who_went_on() {
+        // Ten seconds are missing: as many as would look like losses, and as many as would look like a leap.
+        for without in [20..60, 20..220] {
+            let mut link = link(&[Speaker::PLAIN], |number| number >= 20);
+            for number in without.end..without.end + 20 {
+                Speaker::PLAIN.speak(&mut link, number);
+            }
+            let tally = &link.tallies[0];
+            assert_eq!((tally.syncs, tally.expected, tally.leaps), (40, 40, 0));
+            assert_eq!(tally.interval(), Some(Span::from_ms(250)));
+            let pause = link.pause.unwrap();
+            assert!(pause.went_on && pause.length == Span::from_ms(250).times(i64::from(without.end) - 19));
+        }
+    }
+
+    #[test]
+    fn after_a_pause_a_leader_that_was_started_anew_counts_from_nought() {
+        let mut link = link(&[Speaker::PLAIN], |number| number >= 20);
+        for number in 0..20_u16 {
+            Speaker::PLAIN.speak_at(
+                &mut link,
+                number,
+                Timestamp::from_ns(60_000_000_000 + i64::from(number) * 250_000_000),
+            );
+        }
+        assert_eq!((link.tallies[0].leaps, link.tallies[0].lost()), (0, 0.0));
+        let pause = link.pause.unwrap();
+        assert!(!pause.went_on && pause.length == Span::from_ms(55_250), "{pause:?}");
+    }
+
+    #[test]
     fn two_that_count_under_one_name_lose_nothing_but_leap() {
         let mut link = Link::new(interface("eth0", 2), DEFAULT_SUBDOMAIN);
-        for number in 0..20 {
+        for number in 0..20_u16 {
             Speaker::PLAIN.speak(&mut link, number);
-            Speaker::PLAIN.speak(&mut link, number + 1000);
+            Speaker::PLAIN.speak_at(
+                &mut link,
+                number + 1000,
+                Timestamp::from_ns(i64::from(number) * 250_000_000),
+            );
         }
-        let tally = link.tallies[0];
+        let tally = &link.tallies[0];
         assert_eq!((tally.syncs, tally.lost()), (40, 0.0));
         assert_eq!(tally.leaps, 39);
     }
