@@ -28,6 +28,8 @@ mod state;
 mod traffic;
 
 #[cfg(target_os = "linux")]
+mod account;
+#[cfg(target_os = "linux")]
 mod firewall;
 #[cfg(target_os = "linux")]
 mod host;

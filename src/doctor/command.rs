@@ -34,6 +34,8 @@ pub struct Request {
     pub config_file: PathBuf,
     /// What is wrong with it, a line each.
     pub config_faults: Vec<String>,
+    /// It tells the service to only watch.
+    pub dry_run: bool,
 }
 
 /// All findings, in the order of the checks, and the figures behind them.
@@ -89,6 +91,7 @@ fn request(options: &Doctor) -> Result<Request, Failure> {
         seconds: options.seconds,
         config_file: options.config.clone().unwrap_or_else(default_file),
         config_faults: faults,
+        dry_run: settings.dry_run,
     })
 }
 

@@ -239,6 +239,9 @@ problems! {
     ServiceErrors = "service-errors", Service, Warning;
 
     ConfigFault = "config-fault", Config, Failure;
+    #[cfg(any(target_os = "linux", test))]
+    ConfigUnreadable = "config-unreadable", Config, Failure;
+    DryRun = "dry-run", Config, Warning;
 
     StateMissing = "state-missing", State, Warning;
     StateReadOnly = "state-read-only", State, Failure;

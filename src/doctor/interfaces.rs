@@ -127,7 +127,7 @@ fn check_named(facts: &Facts, name: &str) -> Option<Finding> {
     let Some(card) = facts.cards.iter().find(|card| card.name == name) else {
         let others = facts.candidates();
         let (there, mend) = match others.first() {
-            Some(first) => (format!("there are {}", others.join(", ")), format!("--interface {first}")),
+            Some(first) => (format!("there are {}", others.join(", ")), facts.os.setting("interface", first)),
             None => {
                 let list = facts.os.either("ip link", "ipconfig");
                 ("and no other that could be used".to_owned(), format!("{list}, to see what there is"))
@@ -173,7 +173,7 @@ fn check_card(card: &Card, os: Os) -> Option<Finding> {
         )),
         Kind::Vpn | Kind::Inside => Some(Problem::VirtualInterface.seen(
             format!("{described} leads to no Dante network"),
-            "name the card that does: --interface NAME",
+            format!("name the card that does: {}", os.setting("interface", "NAME")),
         )),
         _ if card.half_duplex || card.speed.is_some_and(|speed| speed < SPEED_MIN) => Some(
             Problem::SlowLink.seen(

@@ -1,7 +1,9 @@
 //! What is examined on Linux, in this order.
 
 use std::io;
+use std::path::Path;
 
+use super::account::{Account, Want};
 use super::command::{Examination, Request};
 use super::finding::{Finding, Problem};
 use super::host::Host;
@@ -70,10 +72,12 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     let jitter_ns = judged.as_ref().and_then(|judged| judged.jitter).map(|jitter| jitter.sd_ns);
     let machine = machine::linux::look(host, ticks, jitter_ns);
     let processor = processor::look(host, jitter_ns);
-    let service = service::linux::look(host, request.status_socket.as_deref());
-    let config = config::look(&host.path(&request.config_file), &request.config_faults);
-    let state_folder = request.state_file.as_deref().map(|file| host.path(file));
-    let state = state::look(state_folder.as_deref(), rights.root, Os::Linux);
+    let unit = service::linux::unit(host);
+    let account = unit.as_ref().and_then(|unit| Account::named(host, unit.user.as_deref()?));
+    let rival = !rivals.steering.is_empty();
+    let service = service::linux::look(host, unit, request.status_socket.as_deref(), rival);
+    let config = config(host, request, account.as_ref());
+    let state = state(host, request, &rights, account.as_ref().filter(|_| service.process.is_some()));
 
     let findings: Vec<Vec<Finding>> = vec![
         rights::check(&rights),
@@ -96,6 +100,31 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     ];
     let measured = measured(&heard, best, judged.as_ref(), leader.utc, &clock);
     Ok(Examination { findings: findings.concat(), measured })
+}
+
+/// The configuration file, as the service's user finds it.
+fn config(host: &Host, request: &Request, account: Option<&Account>) -> config::Facts {
+    let mut facts = config::look(&host.path(&request.config_file), request, Os::Linux);
+    let unreadable = account.filter(|account| facts.exists && !account.may(Want::Read, &facts.file));
+    facts.unreadable_for = unreadable.map(|account| account.name.clone());
+    facts
+}
+
+/// The state's folder, as the service that runs finds it: what its unit hides or protects is so for it alone.
+fn state(host: &Host, request: &Request, rights: &rights::Facts, account: Option<&Account>) -> state::Facts {
+    let file = request.state_file.as_deref();
+    let seen_from = rights.service.filter(|_| rights.root).map(|pid| host.path(format!("/proc/{pid}/root")));
+    let seen_from = seen_from.filter(|root| root.is_dir()).unwrap_or_else(|| host.path("/"));
+    let lies = |file: &Path| seen_from.join(file.strip_prefix("/").unwrap_or(file));
+    let mut facts = state::look(file.map(lies).as_deref(), rights.root, Os::Linux);
+    if let (state::Written::Yes, Some(folder), Some(account)) = (&facts.written, &facts.folder, account)
+        && !account.may(Want::Write, folder)
+    {
+        facts.written = state::Written::ForbiddenFor(account.name.clone());
+    }
+    // As it is called.
+    facts.folder = file.and_then(Path::parent).map(Path::to_owned);
+    facts
 }
 
 /// What lets PTP in, where the firewall keeps it out.

@@ -65,7 +65,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     // One that hears a leader has the host's network.
     if let Some(kind) = facts.container.as_ref().filter(|_| facts.jitter_ns.is_none()) {
         found.push(Problem::Container.seen(
-            format!("inside a container ({kind}): the clock is the host's, and a container's own network hears no Dante"),
+            format!("inside a container ({kind}): the clock is the host's, and only a network that is the host's, or bridged to Dante's, hears Dante"),
             "run the service on the host, or the container with --network=host and --cap-add=SYS_TIME",
         ));
     }

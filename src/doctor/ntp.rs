@@ -87,7 +87,7 @@ pub fn check(servers: &[Server], now: Timestamp<System>, os: Os) -> Vec<Finding>
     if servers.is_empty() {
         return vec![Problem::NtpUnasked.seen(
             "no time server is configured: the date stays as it is",
-            "--ntp-server HOST, if the date shall be set",
+            format!("if the date shall be set: {}", os.setting("ntp-server", "HOST")),
         )];
     }
     let answered: Vec<(&str, Opinion)> =

@@ -26,6 +26,24 @@ impl Os {
         self.either("sudo dantetimesync doctor", "dantetimesync doctor, in a console opened as administrator")
     }
 
+    /// How a setting is given its value, for the service and for a start by hand.
+    pub fn setting(self, key: &str, value: &str) -> String {
+        let file = self.either("/etc/dantetimesync/config.toml", r"%ProgramData%\dantetimesync\config.toml");
+        let restart = self.restart_service();
+        let words = if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() };
+        format!(
+            "{key} = \"{value}\" in {file}, then {restart} (or --{key} {words}, where you start it yourself)"
+        )
+    }
+
+    /// What starts the service anew.
+    pub fn restart_service(self) -> &'static str {
+        self.either(
+            "sudo systemctl restart dantetimesync",
+            "dantetimesync service stop, then dantetimesync service start",
+        )
+    }
+
     /// What starts the service.
     pub fn start_service(self) -> &'static str {
         self.either("sudo systemctl start dantetimesync", "dantetimesync service start")

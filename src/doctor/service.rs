@@ -26,8 +26,14 @@ pub struct Unit {
     pub result: String,
     /// Code with which it ended last.
     pub exit_code: String,
-    /// How often it was started anew.
+    /// How often it was started anew after an end.
     pub restarts: u32,
+    /// It waits to be started anew, or was so within the last minute.
+    pub restarting: bool,
+    /// The name of its last start in the journal; empty where there was none.
+    pub invocation: String,
+    /// The user that it runs as, where that is not root.
+    pub user: Option<String>,
 }
 
 /// What the status socket says.
@@ -64,8 +70,10 @@ pub struct Facts {
     pub socket: Option<PathBuf>,
     /// What the program says; nothing where it does not answer.
     pub status: Option<Status>,
-    /// Its last errors in the journal.
+    /// Its last errors in the journal, since its last start.
     pub errors: Vec<String>,
+    /// Another program steers the clock, beside which it does not start.
+    pub rival: bool,
     /// Whose words mend it.
     pub os: Os,
 }
@@ -90,7 +98,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
                 ),
             ));
         }
-        (Some(unit), process) => found.extend(check_unit(unit, process, facts.os)),
+        (Some(unit), process) => found.extend(check_unit(unit, process, facts)),
         (None, Some(_)) => {}
     }
     if facts.process.is_some() {
@@ -99,7 +107,11 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     if let Some(last) = facts.errors.last() {
         found.push(
             Problem::ServiceErrors.seen(
-                format!("its last error since this computer was started: {}", last.trim()),
+                format!(
+                    "its last error since {}: {}",
+                    facts.os.either("its last start", "this computer was started"),
+                    last.trim()
+                ),
                 facts.os.either(
                     format!("journalctl -u {UNIT} -b, for what went before"),
                     "Event Viewer, Windows Logs, Application, source dantetimesync, for what went before"
@@ -115,32 +127,43 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     })
 }
 
-fn check_unit(unit: &Unit, process: Option<u32>, os: Os) -> Vec<Finding> {
+fn check_unit(unit: &Unit, process: Option<u32>, facts: &Facts) -> Vec<Finding> {
+    let os = facts.os;
     let mut found = Vec::new();
-    if unit.active == "failed" {
-        found.push(Problem::ServiceFailed.seen(
-            format!(
-                "the service has failed ({}, exit code {}{}){}",
-                unit.result,
-                unit.exit_code,
-                os.either(format!(", restarted {} times", unit.restarts), String::new()),
-                meaning(&unit.exit_code)
-            ),
-            format!(
-                "mend what else is said here, then: {}",
-                os.either("systemctl restart dantetimesync.service", "dantetimesync service start")
-            ),
-        ));
+    if unit.active == "failed" || unit.restarting {
+        let code = unit.exit_code.as_str();
+        // A running one has none yet.
+        let code = if process.is_some() {
+            String::new()
+        } else {
+            format!(" ({}, exit code {code}){}", unit.result, meaning(code))
+        };
+        let seen = if unit.restarting {
+            format!("the service ends again and again{code}; restarted {} times", unit.restarts)
+        } else {
+            format!("the service has failed{code}")
+        };
+        found.push(
+            Problem::ServiceFailed
+                .seen(seen, format!("mend what else is said here, then: {}", os.restart_service())),
+        );
     } else if process.is_none() && unit.active != "active" && unit.active != "activating" {
+        let start = os
+            .either(format!("sudo systemctl enable --now {UNIT}"), "dantetimesync service start".to_owned());
         found.push(Problem::ServiceStopped.seen(
             "the service is installed and does not run",
-            os.either(format!("systemctl enable --now {UNIT}"), "dantetimesync service start".to_owned()),
+            if facts.rival {
+                os.either("sudo dantetimesync service takeover", "dantetimesync service takeover").to_owned()
+                    + ", which stops the other program and remembers it"
+            } else {
+                start
+            },
         ));
     } else if unit.file == "disabled" {
         found.push(Problem::ServiceDisabled.seen(
             "the service runs, and will not be started with the computer",
             os.either(
-                format!("systemctl enable {UNIT}"),
+                format!("sudo systemctl enable {UNIT}"),
                 "sc.exe config dantetimesync start= delayed-auto".to_owned(),
             ),
         ));
@@ -169,8 +192,11 @@ fn check_status(facts: &Facts) -> Vec<Finding> {
         return vec![Problem::ServiceSilent.seen(
             format!("the service runs, and does not tell its status at {}", socket.display()),
             facts.os.either(
-                format!("systemctl restart {UNIT}; where it is started by hand, let it write to /run/dantetimesync"),
-                "dantetimesync service stop, then dantetimesync service start".to_owned(),
+                format!(
+                    "{}; where it is started by hand, let it write to /run/dantetimesync",
+                    facts.os.restart_service()
+                ),
+                facts.os.restart_service().to_owned(),
             ),
         )];
     };
@@ -179,10 +205,7 @@ fn check_status(facts: &Facts) -> Vec<Finding> {
     if !status.version.is_empty() && status.version != own {
         found.push(Problem::ServiceVersion.seen(
             format!("version {} is running, and {own} is installed", status.version),
-            facts.os.either(
-                format!("systemctl restart {UNIT}"),
-                "dantetimesync service stop, then dantetimesync service start".to_owned(),
-            ),
+            facts.os.restart_service(),
         ));
     }
     if status.state != "locked" {

@@ -25,6 +25,8 @@ pub enum Written {
     Full,
     /// This user may not.
     Forbidden,
+    /// We may, but not the user that the service runs as.
+    ForbiddenFor(String),
     /// Another refusal, in the system's words.
     Refused(String),
 }
@@ -99,6 +101,10 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
                 "name a place that can be written (--state-file FILE, systemd: StateDirectory=), or none (--state-file none)",
                 "name a place that can be written (--state-file FILE), or none (--state-file none)",
             ),
+        ),
+        Written::ForbiddenFor(user) => Problem::StateReadOnly.seen(
+            format!("{folder} cannot be written by {user}, the user that the service runs as: after a restart everything is learned anew"),
+            format!("sudo chown {user}: {folder}"),
         ),
         Written::Forbidden | Written::Refused(_) => {
             let reason = match &facts.written {

@@ -55,7 +55,7 @@ struct Before {
 
 impl Before {
     fn look(host: &impl Host, request: &Request) -> Self {
-        let service = service::windows::look(host, None).process;
+        let service = service::windows::look(host, None, false).process;
         let rights = rights::look(host, service);
         Self {
             rights,
@@ -111,7 +111,9 @@ fn judge(host: &impl Host, request: &Request, before: Before, heard: &Heard) -> 
         ..machine::Facts::default()
     };
     let processor = processor::look(host, jitter_ns);
-    let config = config::look(&request.config_file, &request.config_faults);
+    let rival = !rivals.steering().is_empty();
+    let service = service::windows::look(host, request.status_socket.as_deref(), rival);
+    let config = config::look(&request.config_file, request, Os::Windows);
     let state = state::look(request.state_file.as_deref(), rights.own.administrator, Os::Windows);
 
     let findings: Vec<Vec<Finding>> = vec![
@@ -130,7 +132,7 @@ fn judge(host: &impl Host, request: &Request, before: Before, heard: &Heard) -> 
         processor::check_clock_source(&processor),
         processor::check_power(&processor),
         machine::check(&machine),
-        service::check(&service::windows::look(host, request.status_socket.as_deref())),
+        service::check(&service),
         config::check(&config),
         state::check(&state),
     ];

@@ -104,7 +104,7 @@ pub mod tests {
         let here = [subnet("eth0", [10, 0, 0, 5])];
         let missing = found(&world, Some("eth7"), &here);
         assert_eq!(missing[0].problem, Some(Problem::InterfaceMissing));
-        assert_eq!(missing[0].mend.as_deref(), Some("--interface eth0"));
+        assert_eq!(missing[0].mend.as_deref(), Some(Os::Linux.setting("interface", "eth0").as_str()));
         assert_eq!(problems(&world, Some("eth0"), &[]), [Problem::NoAddress]);
         let world = world.file("/sys/class/net/eth0/carrier", "0\n");
         assert_eq!(problems(&world, Some("eth0"), &here), [Problem::NoCarrier]);

@@ -147,7 +147,7 @@ mod tests {
         let world = World::new().adapter(adapter("Ethernet", 1));
         let missing = found(&world, Some("LAN"));
         assert_eq!(missing[0].problem, Some(Problem::InterfaceMissing));
-        assert_eq!(missing[0].mend.as_deref(), Some("--interface Ethernet"));
+        assert_eq!(missing[0].mend.as_deref(), Some(Os::Windows.setting("interface", "Ethernet").as_str()));
         let off = world.text(&format!(r"{CONNECTIONS}\{{8A}}\Connection"), "Name", "LAN");
         let told = found(&off, Some("LAN"));
         assert_eq!(told[0].problem, Some(Problem::InterfaceDown));

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::{Facts, Status, UNIT, Unit};
-use crate::doctor::host::{Host, Unanswered};
+use crate::doctor::host::Host;
 use crate::doctor::os::Os;
 use crate::doctor::process;
 
@@ -16,39 +16,67 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Errors that are shown.
 const ERRORS_SHOWN: &str = "3";
 
-/// Asks the service manager, the journal and the program, which tells its status at `socket`, if anywhere.
-pub fn look(host: &Host, socket: Option<&Path>) -> Facts {
-    let properties = "LoadState,ActiveState,UnitFileState,Result,ExecMainStatus,NRestarts";
-    let unit = match host.run("systemctl", &["show", UNIT, "--no-pager", "-p", properties]) {
-        Ok(text) => Some(unit(&text)),
-        Err(Unanswered::Missing | Unanswered::Refused(_) | Unanswered::Late) => None,
-    };
-    let journal = ["-u", UNIT, "-b", "-p", "err", "-n", ERRORS_SHOWN, "-o", "cat", "--no-pager", "-q"];
-    let errors = host.run("journalctl", &journal).unwrap_or_default();
-    let errors = errors.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("-- "));
-    Facts {
-        process: process::service(host),
-        unit,
-        socket: socket.map(Path::to_owned),
-        status: socket.and_then(|socket| status(host, socket)),
-        errors: errors.map(str::to_owned).collect(),
-        os: Os::Linux,
-    }
-}
+/// A unit that was started anew so recently has not shown yet that it stays.
+const STAYS_AFTER_S: f64 = 60.0;
 
-fn unit(text: &str) -> Unit {
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.unwrap_or_default().to_owned()
-    };
-    Unit {
+/// What the service manager says of the unit; nothing where there is none.
+pub fn unit(host: &Host) -> Option<Unit> {
+    let shown = host.run("systemctl", &["show", UNIT, "--no-pager", "-p", PROPERTIES]).ok()?;
+    let value = |key: &str| property(&shown, key);
+    let restarts = value("NRestarts").parse().unwrap_or_default();
+    let started: f64 = value("ExecMainStartTimestampMonotonic").parse().unwrap_or_default();
+    let uptime = host.word("/proc/uptime").and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    let young = uptime.is_some_and(|uptime| uptime - started / 1e6 < STAYS_AFTER_S);
+    let user = value("User");
+    Some(Unit {
         load: value("LoadState"),
         active: value("ActiveState"),
         file: value("UnitFileState"),
         result: value("Result"),
         exit_code: value("ExecMainStatus"),
-        restarts: value("NRestarts").parse().unwrap_or_default(),
+        restarts,
+        restarting: value("SubState").starts_with("auto-restart") || restarts > 0 && young,
+        invocation: value("InvocationID"),
+        user: (!user.is_empty() && user != "root").then_some(user),
+    })
+}
+
+const PROPERTIES: &str = "LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,NRestarts,\
+                          ExecMainStartTimestampMonotonic,InvocationID,User";
+
+/// Asks the journal and the program, which tells its status at `socket`, if anywhere, and does not start beside a
+/// `rival`.
+pub fn look(host: &Host, unit: Option<Unit>, socket: Option<&Path>, rival: bool) -> Facts {
+    let errors = unit.as_ref().map(|unit| errors(host, unit)).unwrap_or_default();
+    Facts {
+        process: process::service(host),
+        unit,
+        socket: socket.map(Path::to_owned),
+        status: socket.and_then(|socket| status(host, socket)),
+        errors,
+        rival,
+        os: Os::Linux,
     }
+}
+
+/// What the program itself complained of since its last start; of one that is started again and again, also before.
+fn errors(host: &Host, unit: &Unit) -> Vec<String> {
+    // By the fields that the journal itself adds: `-u` would also show what systemd says of the unit.
+    let whose = match (unit.restarting, unit.invocation.as_str()) {
+        (true, _) => format!("_SYSTEMD_UNIT={UNIT}"),
+        (false, "") => return Vec::new(),
+        (false, id) => format!("_SYSTEMD_INVOCATION_ID={id}"),
+    };
+    let arguments = [&whose, "-b", "-p", "err", "-n", ERRORS_SHOWN, "-o", "cat", "--no-pager", "-q"];
+    let told = host.run("journalctl", &arguments).unwrap_or_default();
+    let lines = told.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("-- "));
+    lines.map(str::to_owned).collect()
+}
+
+/// A property in the answer of `systemctl show`.
+fn property(shown: &str, key: &str) -> String {
+    let value = shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or_default().to_owned()
 }
 
 fn status(host: &Host, socket: &Path) -> Option<Status> {
@@ -67,6 +95,7 @@ mod tests {
     use super::super::check;
     use super::*;
     use crate::doctor::finding::{Finding, Problem};
+    use crate::doctor::host::Unanswered;
     use crate::doctor::host::made_up::World;
 
     const SOCKET: &str = "/run/elsewhere/status.sock";
@@ -78,15 +107,18 @@ mod tests {
         World::new().program("systemctl show dantetimesync.service", Ok(text))
     }
 
+    /// As the doctor looks at it.
+    fn seen(world: &World, socket: Option<&Path>) -> Vec<Finding> {
+        let host = world.host();
+        check(&look(&host, unit(&host), socket, false))
+    }
+
     fn running(world: World) -> World {
         world.process(77, "dantetimesync", "/usr/sbin/dantetimesync")
     }
 
     fn problems(world: &World) -> Vec<Problem> {
-        check(&look(&world.host(), Some(Path::new(SOCKET))))
-            .iter()
-            .filter_map(|finding| finding.problem)
-            .collect()
+        seen(world, Some(Path::new(SOCKET))).iter().filter_map(|finding| finding.problem).collect()
     }
 
     /// What the checks say when the service's socket tells this.
@@ -97,7 +129,7 @@ mod tests {
         let status = status.to_owned();
         let server =
             std::thread::spawn(move || listener.accept().unwrap().0.write_all(status.as_bytes()).unwrap());
-        let found = check(&look(&world.host(), Some(Path::new(SOCKET))));
+        let found = seen(world, Some(Path::new(SOCKET)));
         server.join().unwrap();
         std::fs::remove_file(path).unwrap();
         found
@@ -117,17 +149,24 @@ mod tests {
         assert_eq!(problems(&World::new()), [Problem::ServiceUnknown]);
         let missing =
             World::new().program("systemctl show", Ok("LoadState=not-found\nActiveState=inactive\n".into()));
-        let found = check(&look(&missing.host(), None));
+        let found = seen(&missing, None);
         assert!(found[0].problem == Some(Problem::ServiceUnknown) && found[0].seen.contains("no unit"));
         let refused = World::new().program("systemctl", Err(Unanswered::Refused("no bus".into())));
         assert_eq!(problems(&refused), [Problem::ServiceUnknown]);
     }
 
     #[test]
-    fn failures_carry_the_meaning_of_their_code() {
-        let world = systemd("failed", "enabled", "69")
-            .program("journalctl -u dantetimesync.service", Ok("older\nchronyd is steering\n".into()));
-        let found = check(&look(&world.host(), Some(Path::new(SOCKET))));
+    fn failures_carry_the_meaning_of_their_code_and_the_programs_own_words() {
+        let text = "LoadState=loaded\nActiveState=failed\nUnitFileState=enabled\nResult=exit-code\n\
+                    ExecMainStatus=69\nNRestarts=0\nInvocationID=abc\nUser=dantetimesync\n";
+        // What systemd says of the unit has not our invocation's field, and what an earlier run said another one.
+        let world =
+            World::new().program("systemctl show dantetimesync.service", Ok(text.to_owned())).program(
+                "journalctl _SYSTEMD_INVOCATION_ID=abc -b -p err",
+                Ok("older\nchronyd is steering\n".into()),
+            );
+        assert_eq!(unit(&world.host()).unwrap().user.as_deref(), Some("dantetimesync"));
+        let found = seen(&world, Some(Path::new(SOCKET)));
         assert_eq!(found[0].problem, Some(Problem::ServiceFailed));
         assert!(found[0].seen.contains("another program steers"), "{}", found[0].seen);
         assert_eq!(found[1].problem, Some(Problem::ServiceErrors));
@@ -135,18 +174,51 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_ends_again_and_again_has_failed() {
+        let state = |active: &str, sub: &str, code: &str, started: u32| {
+            format!(
+                "LoadState=loaded\nActiveState={active}\nSubState={sub}\nUnitFileState=enabled\nResult=exit-code\n\
+                 ExecMainStatus={code}\nNRestarts=7\nExecMainStartTimestampMonotonic={started}000000\n\
+                 InvocationID=abc\n"
+            )
+        };
+        let journal = "journalctl _SYSTEMD_UNIT=dantetimesync.service -b -p err";
+        let waits = World::new()
+            .program("systemctl show", Ok(state("activating", "auto-restart", "66", 100)))
+            .program(journal, Ok("there is no interface eth9\n".into()));
+        let found = seen(&waits, None);
+        assert_eq!(found[0].problem, Some(Problem::ServiceFailed));
+        assert!(found[0].seen.contains("exit code 66): the interface"), "{}", found[0].seen);
+        assert!(found[0].seen.ends_with("restarted 7 times") && found[1].seen.ends_with("eth9"), "{found:?}");
+        // In the moment in which it runs, it is the same; a minute later it stays.
+        let runs = |uptime: &str| {
+            running(World::new().file("/proc/uptime", uptime))
+                .program("systemctl show", Ok(state("active", "running", "0", 100)))
+        };
+        assert_eq!(seen(&runs("110.5 200.1\n"), None)[0].problem, Some(Problem::ServiceFailed));
+        assert_eq!(seen(&runs("170.5 200.1\n"), None)[0].problem, None);
+    }
+
+    #[test]
+    fn beside_a_rival_a_stopped_service_is_started_by_a_takeover() {
+        let host = systemd("inactive", "enabled", "0").host();
+        let mend = |rival| check(&look(&host, unit(&host), None, rival)).remove(0).mend.unwrap();
+        assert!(mend(false).contains("enable --now") && mend(true).contains("service takeover"));
+    }
+
+    #[test]
     fn stopped_disabled_and_silent_services_are_told() {
         assert_eq!(problems(&systemd("inactive", "enabled", "0")), [Problem::ServiceStopped]);
         let world = running(systemd("active", "disabled", "0"));
         assert_eq!(problems(&world), [Problem::ServiceDisabled, Problem::ServiceSilent]);
-        let found = check(&look(&world.host(), Some(Path::new(SOCKET))));
+        let found = seen(&world, Some(Path::new(SOCKET)));
         assert!(found[1].seen.ends_with(SOCKET), "{}", found[1].seen);
     }
 
     #[test]
     fn a_service_that_is_told_to_say_nothing_is_not_called_silent() {
         let world = running(systemd("active", "enabled", "0"));
-        let found = check(&look(&world.host(), None));
+        let found = seen(&world, None);
         assert_eq!(found.iter().filter_map(|finding| finding.problem).collect::<Vec<_>>(), []);
     }
 

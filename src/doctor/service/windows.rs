@@ -11,8 +11,8 @@ const NAME: &str = "dantetimesync";
 /// Errors that are shown.
 const ERRORS_SHOWN: usize = 3;
 
-/// Asks all three; the program tells its status at `pipe`, if anywhere.
-pub fn look(host: &impl Host, pipe: Option<&Path>) -> Facts {
+/// Asks all three; the program tells its status at `pipe`, if anywhere, and does not start beside a `rival`.
+pub fn look(host: &impl Host, pipe: Option<&Path>, rival: bool) -> Facts {
     let service = host.service(NAME);
     let unit = service.map(|service| {
         let active = match service.running {
@@ -27,7 +27,7 @@ pub fn look(host: &impl Host, pipe: Option<&Path>) -> Facts {
             file: if service.start == Some(Start::Boot) { "enabled" } else { "disabled" }.to_owned(),
             result: "it ended by itself".to_owned(),
             exit_code: service.exit_code.to_string(),
-            restarts: 0,
+            ..Unit::default()
         }
     });
     let missing = || host.has_services().then(Unit::default);
@@ -37,6 +37,7 @@ pub fn look(host: &impl Host, pipe: Option<&Path>) -> Facts {
         socket: pipe.map(Path::to_owned),
         status: pipe.and_then(|pipe| host.status(pipe)),
         errors: errors(&host.complaints().unwrap_or_default()),
+        rival,
         os: Os::Windows,
     }
 }
@@ -78,7 +79,7 @@ mod tests {
     use crate::doctor::windows::host::made_up::World;
 
     fn found(world: &World) -> Vec<Finding> {
-        check(&look(world, Some(Path::new("a pipe"))))
+        check(&look(world, Some(Path::new("a pipe")), false))
     }
 
     fn problems(world: &World) -> Vec<Problem> {

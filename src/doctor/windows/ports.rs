@@ -34,11 +34,11 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     match (facts.capture, &facts.found.dante, facts.found.owners.first()) {
         (Capture::Udp, Some(dante), _) => found.push(Problem::PortKeptFromDante.seen(
             format!("{dante} needs UDP ports 319 and 320 for itself, and --capture udp keeps it from them"),
-            "--capture auto",
+            Os::Windows.setting("capture", "auto"),
         )),
         (Capture::Udp, None, Some(owner)) if !facts.listened => found.push(Problem::PortTaken.seen(
             format!("UDP port {} is held by {owner}, which does not share", owner.port),
-            format!("--capture auto, which leaves it the port; or stop {owner}"),
+            format!("stop {owner}; or leave it the port: {}", Os::Windows.setting("capture", "auto")),
         )),
         _ => {}
     }

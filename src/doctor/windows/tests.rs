@@ -11,6 +11,7 @@ use crate::net::Capture;
 
 fn request() -> Request {
     Request {
+        dry_run: false,
         interface: None,
         subdomain: DEFAULT_SUBDOMAIN,
         capture: Capture::Auto,
