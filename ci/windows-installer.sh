@@ -91,6 +91,10 @@ runs() { # within 30 s; when a Windows starts, its first services come before it
 }
 
 echo "-- install"
+# Any user can make a folder at the service's place, before there is a service, and files in it.
+mkdir -p "$data"
+echo 'ntp-server = "of-a-stranger"' >"$data/config.toml"
+chown 12345 "$data/config.toml"
 # The clock of Wine does not move, so the service that would steer it does not stay.
 wine "$setup" /S /OPTIONS=--dry-run --skip-ntp || fail "the installer ended with $?"
 check "the program" test -s "$program"
@@ -101,6 +105,7 @@ check "the service's command" contains "$(value "$service_key" ImagePath)" 'dant
 check "the service is started at every boot" is "$(value "$service_key" Start)" 0x2
 check "the source of the event log" contains "$(value "$source_key" EventMessageFile)" EventCreate.exe
 check "the service's folder" test -d "$data"
+check "what another user had put there is not believed" test ! -e "$data/config.toml" -a -e "$data.before-1/config.toml"
 check "the service runs" runs
 
 echo "-- upgrade over the running service"
@@ -143,6 +148,9 @@ check "a second takeover remembers what the first one found" contains "$(cat "$d
 wine "$program" service release || fail "service release ended with $?"
 check "released, it runs again" contains "$(state_of W32Time)" RUNNING
 check "and this service does not come back at a boot" is "$(value "$service_key" Start)" 0x3
+wine "$work/again.exe" /S || fail "the installer ended with $?"
+check "not by an upgrade either" is "$(value "$service_key" Start)" 0x3
+check "which does not start it" absent wine "$program" service status
 wine "$program" service takeover || fail "the third takeover ended with $?"
 check "taken over, this service is started at every boot" is "$(value "$service_key" Start)" 0x2
 

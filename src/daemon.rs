@@ -35,7 +35,7 @@ use crate::test_clock::pass;
 use crate::time::Span;
 pub(crate) use audience::Audience;
 #[cfg(windows)]
-pub(crate) use found::take as take_found;
+pub(crate) use found::{FILE as FOUND_FILE, take as take_found};
 use notify::Notifier;
 use reload::Reload;
 pub(crate) use stop::stop_flag;

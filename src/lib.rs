@@ -27,6 +27,8 @@ pub mod log;
 pub mod monitor;
 pub mod net;
 pub mod ntp;
+#[cfg(windows)]
+mod ownership;
 mod place;
 pub mod ptp;
 pub mod replay;

@@ -57,10 +57,15 @@ pub fn locks() -> Vec<PathBuf> {
         .into()
 }
 
-/// The files that say that the program runs: whoever may steer the clock may write there.
+/// The file in [`data`] that says that the program runs.
+#[cfg(windows)]
+pub const LOCK_NAME: &str = "dantetimesync.lock";
+
+/// The files that say that the program runs: whoever may steer the clock may write there, and, once the service is
+/// installed, nobody else may read it, because whoever reads a file can lock it.
 #[cfg(windows)]
 pub fn locks() -> Vec<PathBuf> {
-    vec![data().join("dantetimesync.lock")]
+    vec![data().join(LOCK_NAME)]
 }
 
 #[cfg(test)]

@@ -56,8 +56,9 @@ Section "dantetimesync" SectionProgram
   SectionIn RO
   SetOutPath "$INSTDIR"
   ; The program of an earlier version may be running, as the service.
-  StrCpy $1 "no"
+  StrCpy $1 "new"
   ${If} ${FileExists} "$INSTDIR\dantetimesync.exe"
+    StrCpy $1 "stopped"
     !insertmacro Program "service status"
     ${If} $0 == 0
       StrCpy $1 "running"
@@ -97,13 +98,14 @@ SectionEnd
 
 Section /o "Take the clock over from Windows Time" SectionTakeover
   !insertmacro Program "service takeover"
-  StrCpy $1 "no"
+  StrCpy $1 "new"
 SectionEnd
 
 Section "-start"
-  ; After an upgrade it runs as before; a first installation starts it where nothing is in the way. A start that is
-  ; refused is no failed installation: `service status` and the event log tell why.
+  ; After an upgrade it runs or not, as before; a first installation starts it where nothing is in the way. A start that
+  ; is refused is no failed installation: `service status` and the event log tell why.
   ${If} $Failed == ""
+  ${AndIf} $1 != "stopped"
     !insertmacro Program "service start"
   ${EndIf}
 SectionEnd

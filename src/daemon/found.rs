@@ -9,7 +9,8 @@ use tracing::warn;
 use crate::clock::windows::Found;
 use crate::place;
 
-const FILE: &str = "clock-found.json";
+/// Its name.
+pub(crate) const FILE: &str = "clock-found.json";
 
 /// Keeps it, unless an earlier start has.
 pub(crate) fn keep(found: &Found) {

@@ -2,6 +2,7 @@
 //! administrators write to, and Windows Time, which has to let go of the clock.
 
 mod event_log;
+mod folder;
 mod host;
 mod install;
 mod takeover;
@@ -20,6 +21,9 @@ pub(crate) use host::{reload_by, running};
 
 /// The service's name, by which the service manager knows it.
 pub const NAME: &str = "dantetimesync";
+
+/// In the service's folder: the options that it was installed with.
+const OPTIONS: &str = "service-options.json";
 
 /// Not installed at all.
 const NOT_INSTALLED: u8 = 2;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,7 +13,7 @@ use windows_service::service::{
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
-use super::{NAME, event_log, find, refused, state, stop, takeover, tool};
+use super::{NAME, OPTIONS, event_log, find, folder, refused, state, stop, takeover, tool};
 use crate::clock::platform::OsClock;
 use crate::daemon;
 use crate::exit::{Failure, OS_ERROR};
@@ -21,7 +21,6 @@ use crate::place;
 
 const DISPLAY: &str = "Dante time sync";
 const DESCRIPTION: &str = "Makes this computer's clock tick with the leader clock of a Dante audio network.";
-const OPTIONS: &str = "service-options.json";
 const RULE: &str = "dantetimesync (PTP)";
 
 /// After a failure it is started again: soon, later, and then every five minutes, so that a fault that stays does not
@@ -33,25 +32,31 @@ const FORGET: Duration = Duration::from_secs(86_400);
 /// Installs, or installs anew; a running service is started again with what has changed.
 pub(super) fn install(take_over: bool) -> Result<(), Failure> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
-    let (existed, was_running) = match find(NAME, ServiceAccess::QUERY_STATUS | ServiceAccess::STOP)? {
+    let was_running = match find(NAME, ServiceAccess::QUERY_STATUS | ServiceAccess::STOP)? {
         Some(service) => {
             let running = state(&service)?.current_state != ServiceState::Stopped;
             stop(&service)?;
-            (true, running)
+            running
         }
-        None => (false, false),
+        None => false,
     };
-    own_folder(&place::data())?;
-    // What lies in the folder before there is a service may be anybody's.
-    if !existed {
-        let _ = fs::remove_file(place::data().join(OPTIONS));
+    if let Some(left) = folder::own(&place::data()).context("cannot protect the folder").map_err(os)? {
+        println!("what others may have put into the service's folder was left in {}", left.display());
     }
+    warn_of_place(&program);
     let options = remembered_options(&place::data(), launch_arguments(std::env::args_os())).map_err(os)?;
-    let service = register(&info(&program, options))?;
-    configure(&service);
+    let (service, start_type) = register(info(&program, options))?;
+    configure(&service, start_type);
     event_log::register().context("cannot tell the event log").map_err(os)?;
     open_firewall(&program);
-    println!("installed {NAME}, started at every boot");
+    match start_type {
+        ServiceStartType::AutoStart => {
+            println!("installed {NAME}, started about two minutes after every boot")
+        }
+        _ => println!(
+            "installed {NAME}, not started at boot, as it was: `dantetimesync service takeover` changes that"
+        ),
+    }
     if take_over {
         takeover::take()?;
     } else if let Some(rival) = takeover::rival()? {
@@ -83,17 +88,35 @@ pub(super) fn uninstall(purge: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn register(info: &ServiceInfo) -> Result<Handle, Failure> {
-    if let Some(service) = find(NAME, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)? {
-        service.change_config(info).map_err(|error| refused("change the service", error))?;
-        return Ok(service);
+/// One that is there already is started as it was: somebody may have released the clock.
+fn register(mut info: ServiceInfo) -> Result<(Handle, ServiceStartType), Failure> {
+    let access = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START;
+    if let Some(service) = find(NAME, access | ServiceAccess::QUERY_CONFIG)? {
+        let now = service.query_config().map_err(|error| refused("ask how the service is started", error))?;
+        info.start_type = now.start_type;
+        service.change_config(&info).map_err(|error| refused("change the service", error))?;
+        return Ok((service, info.start_type));
     }
-    let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
-    let manager = ServiceManager::local_computer(None::<&str>, access)
-        .map_err(|error| refused("reach the service manager", error))?;
-    manager
-        .create_service(info, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)
-        .map_err(|error| refused("install the service", error))
+    let manager = ServiceManager::local_computer(
+        None::<&str>,
+        ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE,
+    )
+    .map_err(|error| refused("reach the service manager", error))?;
+    let service =
+        manager.create_service(&info, access).map_err(|error| refused("install the service", error))?;
+    Ok((service, info.start_type))
+}
+
+/// The service runs as the system, so whoever may replace its file may do everything.
+fn warn_of_place(program: &Path) {
+    let safe = ["ProgramFiles", "ProgramW6432", "SystemRoot"].into_iter().filter_map(std::env::var_os);
+    if !safe.map(PathBuf::from).any(|folder| program.starts_with(folder)) {
+        println!(
+            "careful: the service runs {} from now on, as the system; put it below C:\\Program Files, where only \
+             administrators can replace it, and install it again",
+            program.display()
+        );
+    }
 }
 
 fn info(program: &Path, options: Vec<OsString>) -> ServiceInfo {
@@ -133,7 +156,7 @@ fn remembered_options(folder: &Path, given: Vec<OsString>) -> anyhow::Result<Vec
 }
 
 /// What makes the service better, but is no reason to go without it.
-fn configure(service: &Handle) {
+fn configure(service: &Handle, start_type: ServiceStartType) {
     let restarts = RESTARTS.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
     let actions = ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(FORGET),
@@ -143,7 +166,9 @@ fn configure(service: &Handle) {
     };
     tell("set what happens after a failure", service.update_failure_actions(actions));
     tell("restart after an error too", service.set_failure_actions_on_non_crash_failures(true));
-    tell("start after the other services", service.set_delayed_auto_start(true));
+    if start_type == ServiceStartType::AutoStart {
+        tell("start after the other services", service.set_delayed_auto_start(true));
+    }
     tell("describe the service", service.set_description(DESCRIPTION));
 }
 
@@ -151,33 +176,6 @@ fn tell<E: Into<anyhow::Error>>(what: &str, done: Result<(), E>) {
     if let Err(error) = done {
         println!("could not {what}: {:#}", error.into());
     }
-}
-
-/// Everybody may read the folder, and only administrators and the system may write: it holds what the service, which
-/// may set the clock, believes.
-fn own_folder(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display())).map_err(os)?;
-    let folder = folder.as_os_str().to_owned();
-    let with = |arguments: &[&str]| {
-        let mut all = vec![folder.clone()];
-        all.extend(arguments.iter().map(OsString::from));
-        all
-    };
-    // Names of groups depend on the language, their numbers do not: SYSTEM, Administrators, Users.
-    let rights = [
-        "/inheritance:r",
-        "/grant:r",
-        "*S-1-5-18:(OI)(CI)F",
-        "*S-1-5-32-544:(OI)(CI)F",
-        "*S-1-5-32-545:(OI)(CI)RX",
-    ];
-    // Whoever made the folder or a file in it before could give himself rights again as its owner. Files get the
-    // folder's rights, in place of those they had.
-    let owner = with(&["/setowner", "*S-1-5-32-544", "/T", "/C"]);
-    for arguments in [owner, with(&["/reset", "/T", "/C"]), with(&rights)] {
-        tool::run("icacls.exe", &arguments).context("cannot protect the folder").map_err(os)?;
-    }
-    Ok(())
 }
 
 /// PTP comes unasked: without a rule the firewall drops it.

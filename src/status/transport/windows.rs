@@ -146,10 +146,19 @@ pub fn connect(path: &Path) -> io::Result<Connection> {
     for _ in 0..TRIES {
         match Pipe::connect(&name) {
             Err(error) if pipe::is_busy(&error) => pipe::wait_listening(&name, BUSY_WAIT)?,
-            connected => return connected.map(|pipe| Connection { pipe, limit: BUSY_WAIT }),
+            connected => return trusted(connected?),
         }
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// While the service does not run, anybody may make a pipe of its name and tell what he likes.
+fn trusted(pipe: Pipe) -> io::Result<Connection> {
+    if pipe.is_of_this_user_or_system()? {
+        return Ok(Connection { pipe, limit: BUSY_WAIT });
+    }
+    let told = format!("another user's program has taken the service's name: {} serves it", server_of(&pipe));
+    Err(io::Error::other(told))
 }
 
 impl Connection {

@@ -11,15 +11,10 @@ use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
     ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_NO_DATA, ERROR_OPERATION_ABORTED, ERROR_PIPE_BUSY,
-    ERROR_PIPE_CONNECTED, ERROR_PIPE_NOT_CONNECTED, ERROR_SUCCESS, HANDLE, INVALID_HANDLE_VALUE, LocalFree,
+    ERROR_PIPE_CONNECTED, ERROR_PIPE_NOT_CONNECTED, HANDLE, INVALID_HANDLE_VALUE,
 };
-use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_KERNEL_OBJECT,
-};
-use windows_sys::Win32::Security::{
-    EqualSid, IsWellKnownSid, OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES,
-    WinBuiltinAdministratorsSid, WinLocalSystemSid,
-};
+use windows_sys::Win32::Security::Authorization::SE_KERNEL_OBJECT;
+use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, FILE_FLAGS_AND_ATTRIBUTES, PIPE_ACCESS_OUTBOUND,
     ReadFile, SECURITY_ANONYMOUS, WriteFile,
@@ -32,6 +27,7 @@ use windows_sys::Win32::System::Pipes::{
 use windows_sys::core::{BOOL, PCWSTR, w};
 
 use crate::net::windows::event::{self, Event};
+use crate::ownership::{Descriptor, Ownership};
 use crate::time::Span;
 
 /// The names of pipes of this computer begin so.
@@ -98,7 +94,7 @@ impl Pipe {
         let rights = Descriptor::parse(RIGHTS)?;
         let attributes = SECURITY_ATTRIBUTES {
             nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or(0),
-            lpSecurityDescriptor: rights.0,
+            lpSecurityDescriptor: rights.as_ptr(),
             bInheritHandle: 0,
         };
         // SAFETY: the name ends with a zero; it, the attributes and the rights outlive the call.
@@ -187,15 +183,7 @@ impl Pipe {
     /// # Errors
     /// When the system does not tell.
     pub fn is_of_this_user_or_system(&self) -> io::Result<bool> {
-        let owner = Owner::of(self.handle.as_raw_handle())?;
-        // What this program makes belongs to whoever runs it.
-        let own = Owner::of(self.done.handle())?;
-        let known = [WinLocalSystemSid, WinBuiltinAdministratorsSid].into_iter().any(|kind| {
-            // SAFETY: the owner lives as long as `owner`.
-            unsafe { IsWellKnownSid(owner.sid, kind) != 0 }
-        });
-        // SAFETY: both live as long as their owners.
-        Ok(known || unsafe { EqualSid(owner.sid, own.sid) } != 0)
+        Ownership::of(self.handle.as_raw_handle(), SE_KERNEL_OBJECT)?.is_trusted()
     }
 
     /// Begins something, waits, and gives up on it when it has not ended then. Returns only when the system uses
@@ -261,65 +249,4 @@ pub fn wait_listening(name: &Name, limit: Duration) -> io::Result<()> {
     // SAFETY: the name ends with a zero and outlives the call.
     let listening = unsafe { WaitNamedPipeW(name.wide.as_ptr(), ms) } != 0;
     if listening { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Rights that the system has made, and which are given back to it.
-struct Descriptor(PSECURITY_DESCRIPTOR);
-
-impl Descriptor {
-    fn parse(text: PCWSTR) -> io::Result<Self> {
-        let mut made: PSECURITY_DESCRIPTOR = std::ptr::null_mut();
-        let no_size = std::ptr::null_mut();
-        // SAFETY: a string that ends with a zero, and a place for what is made.
-        let parsed = unsafe {
-            ConvertStringSecurityDescriptorToSecurityDescriptorW(
-                text,
-                SDDL_REVISION_1,
-                &raw mut made,
-                no_size,
-            )
-        };
-        if parsed != 0 { Ok(Self(made)) } else { Err(io::Error::last_os_error()) }
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: the system has made it for us, and it is given back once.
-        let _ = unsafe { LocalFree(self.0) };
-    }
-}
-
-/// Who owns something. The number is part of the descriptor.
-struct Owner {
-    sid: PSID,
-    _descriptor: Descriptor,
-}
-
-impl Owner {
-    fn of(handle: HANDLE) -> io::Result<Self> {
-        let (mut sid, mut made): (PSID, PSECURITY_DESCRIPTOR) = (std::ptr::null_mut(), std::ptr::null_mut());
-        let none = std::ptr::null_mut();
-        // SAFETY: the handle is open, and the two places outlive the call.
-        let error = unsafe {
-            GetSecurityInfo(
-                handle,
-                SE_KERNEL_OBJECT,
-                OWNER_SECURITY_INFORMATION,
-                &raw mut sid,
-                none,
-                std::ptr::null_mut(),
-                std::ptr::null_mut(),
-                &raw mut made,
-            )
-        };
-        if error != ERROR_SUCCESS {
-            return Err(io::Error::from_raw_os_error(error.cast_signed()));
-        }
-        let descriptor = Descriptor(made);
-        if sid.is_null() {
-            return Err(io::Error::other("it has no owner"));
-        }
-        Ok(Self { sid, _descriptor: descriptor })
-    }
 }
