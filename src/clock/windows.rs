@@ -240,8 +240,9 @@ impl SystemClock for WindowsClock {
             }
         }
         self.drift.restart();
-        // Setting the time is known to end an adjustment.
+        // Setting the time is known to end an adjustment, and by its documentation takes the privilege away again.
         if self.proven {
+            self.check_permission()?;
             self.call.set(self.set, false)?;
         }
         Ok(moved)

@@ -44,8 +44,15 @@ pub fn how_to_stop(rivals: &[Rival]) -> String {
     let mut services: Vec<&str> = rivals.iter().filter_map(Rival::service).collect();
     services.dedup();
     let mut commands: Vec<String> = if cfg!(windows) {
-        let stop =
-            |service: &&str| format!("sc.exe stop {service}, and sc.exe config {service} start= disabled");
+        // Stopped by hand, Windows Time would not be given back when this program is removed.
+        let stop = |service: &&str| match *service {
+            "W32Time" => {
+                "dantetimesync service takeover, or at the installation dantetimesync service install \
+                          --take-over: it is given back later"
+                    .to_owned()
+            }
+            service => format!("sc.exe stop {service}, and sc.exe config {service} start= disabled"),
+        };
         services.iter().map(stop).collect()
     } else if services.is_empty() {
         Vec::new()

@@ -239,7 +239,6 @@ problems! {
     ServiceErrors = "service-errors", Service, Warning;
 
     ConfigFault = "config-fault", Config, Failure;
-    #[cfg(any(target_os = "linux", test))]
     ConfigUnreadable = "config-unreadable", Config, Failure;
     DryRun = "dry-run", Config, Warning;
 

@@ -26,6 +26,7 @@ pub enum Written {
     /// This user may not.
     Forbidden,
     /// We may, but not the user that the service runs as.
+    #[cfg(any(target_os = "linux", test))]
     ForbiddenFor(String),
     /// Another refusal, in the system's words.
     Refused(String),
@@ -102,6 +103,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
                 "name a place that can be written (--state-file FILE), or none (--state-file none)",
             ),
         ),
+        #[cfg(any(target_os = "linux", test))]
         Written::ForbiddenFor(user) => Problem::StateReadOnly.seen(
             format!("{folder} cannot be written by {user}, the user that the service runs as: after a restart everything is learned anew"),
             format!("sudo chown {user}: {folder}"),
@@ -170,6 +172,8 @@ mod tests {
             assert_eq!(problem(&facts(Written::ReadOnly, false)), Some(Problem::StateReadOnly));
             assert_eq!(problem(&facts(Written::Full, false)), Some(Problem::StateFull));
             assert_eq!(problem(&facts(Written::Forbidden, false)), Some(Problem::StateUnread));
+            let for_user = check(&facts(Written::ForbiddenFor("dts".to_owned()), true)).remove(0);
+            assert_eq!(for_user.mend.as_deref(), Some("sudo chown dts: x"));
             let refused = check(&facts(Written::Forbidden, true)).remove(0);
             assert_eq!(refused.problem, Some(Problem::StateReadOnly));
             assert_eq!(refused.mend.unwrap().contains("ls -ld"), os == Os::Linux);

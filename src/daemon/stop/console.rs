@@ -21,7 +21,8 @@ static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::n
 /// so long the program has to end by itself. The loop hears it within a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Set by Ctrl-C, Ctrl-Break, the closing of the window, and the shutdown of the computer.
+/// Set by Ctrl-C, Ctrl-Break and the closing of the window. Of a shutdown only services are told by this way; theirs is
+/// heard by `service/windows/host.rs` as well.
 pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     // SAFETY: the handler is a function that lives for ever and may be called by any thread.
     if unsafe { SetConsoleCtrlHandler(Some(handle), 1) } == 0 {

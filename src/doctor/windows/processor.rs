@@ -20,7 +20,7 @@ const PLANS: [(&str, &str, Plan); 4] = [
 /// What the slider in the settings lays over "Balanced".
 const OVERLAYS: [(&str, &str, Plan); 2] = [
     ("961cc777-2547-4f9d-8174-7d86181b8a7a", "best power efficiency", Plan::Saving),
-    ("ded574b5-45a0-4f4c-8737-46345c09c238", "best performance", Plan::Fast),
+    ("ded574b5-45a0-4f42-8737-46345c09c238", "best performance", Plan::Fast),
 ];
 
 /// How a plan treats the processors.

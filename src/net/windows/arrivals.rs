@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use socket2::Socket;
 use windows_sys::Win32::Networking::WinSock::{FD_READ, SOCKET, WSAEventSelect};
 use windows_sys::Win32::System::Threading::{
-    GetCurrentThread, SetThreadPriority, THREAD_PRIORITY_TIME_CRITICAL,
+    GetCurrentThread, SetThreadPriority, THREAD_PRIORITY_NORMAL, THREAD_PRIORITY_TIME_CRITICAL,
 };
 
 use super::event::{Event, first_of};
@@ -136,6 +136,23 @@ impl<T> Drop for Arrivals<T> {
     }
 }
 
+/// The calling thread runs before all others of ordinary programs; nothing changes where that is refused.
+fn run_first() {
+    set_priority(THREAD_PRIORITY_TIME_CRITICAL);
+}
+
+/// The calling thread runs like all others, whatever it was started with.
+pub fn run_like_others() {
+    set_priority(THREAD_PRIORITY_NORMAL);
+}
+
+fn set_priority(priority: i32) {
+    // SAFETY: it cannot fail, and what it gives need not be closed.
+    let own = unsafe { GetCurrentThread() };
+    // SAFETY: the calling thread's handle is always valid; a refusal changes nothing.
+    let _ = unsafe { SetThreadPriority(own, priority) };
+}
+
 /// What the thread owns.
 struct Reader<T> {
     socket: Arc<Socket>,
@@ -147,10 +164,7 @@ struct Reader<T> {
 
 impl<T> Reader<T> {
     fn run(self, mut read: impl FnMut(Option<Timestamp<Raw>>) -> io::Result<Option<T>>) {
-        // SAFETY: it cannot fail, and what it gives need not be closed.
-        let own = unsafe { GetCurrentThread() };
-        // SAFETY: the calling thread's handle is always valid; a refusal changes nothing.
-        let _ = unsafe { SetThreadPriority(own, THREAD_PRIORITY_TIME_CRITICAL) };
+        run_first();
         while first_of([&self.stop, &self.readable]).is_ok_and(|stop| !stop) {
             let mut woken = Some(raw_clock());
             for _ in 0..BATCH {
@@ -160,6 +174,11 @@ impl<T> Reader<T> {
                     Err(error) if is_nothing(&error) => break,
                     Err(error) => self.hand_over(Err(error)),
                 }
+            }
+            // By its documentation only other calls than the one that reads here let the next datagram wake again. To
+            // ask anew does in any case, and wakes at once where one has come meanwhile.
+            if let Err(error) = select(&self.socket, &self.readable) {
+                self.hand_over(Err(error));
             }
         }
         // The socket may live on without this thread.

@@ -18,6 +18,7 @@ use super::{NAME, event_log, refused};
 use crate::cli::Service;
 use crate::daemon;
 use crate::exit::{Failure, USAGE};
+use crate::net::windows::arrivals::run_like_others;
 
 /// Windows' number for "not started by the service manager".
 const ERROR_FAILED_SERVICE_CONTROLLER_CONNECT: i32 = 1063;
@@ -74,7 +75,7 @@ fn service_main(_arguments: Vec<OsString>) {
     let stop = daemon::stop_flag();
     let told = stop.clone();
     let handler = move |control| match control {
-        ServiceControl::Stop | ServiceControl::Shutdown | ServiceControl::Preshutdown => {
+        ServiceControl::Stop | ServiceControl::Shutdown => {
             stop.store(true, Ordering::Relaxed);
             report(ServiceState::StopPending, ServiceExitCode::NO_ERROR);
             ServiceControlHandlerResult::NoError
@@ -92,6 +93,8 @@ fn service_main(_arguments: Vec<OsString>) {
     let Ok(handle) = service_control_handler::register(NAME, handler) else { return };
     let _ = HANDLE.set(handle);
     report(ServiceState::StartPending, ServiceExitCode::NO_ERROR);
+    // Of a service with a delayed start this thread has the lowest priority until it runs, and the clock is tried before.
+    run_like_others();
     event_log::start();
     let code = match OPTIONS.get().map(daemon::run) {
         None | Some(Ok(_)) => ServiceExitCode::NO_ERROR,
