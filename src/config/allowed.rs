@@ -6,8 +6,11 @@ use super::parse;
 use super::window::DailyWindow;
 use crate::time::Span;
 
-/// The longest name of an interface: Linux' IFNAMSIZ is 16 with the NUL; Windows' friendly names have 256.
-const INTERFACE_MAX: usize = if cfg!(windows) { 256 } else { 15 };
+/// The longest name of an interface on Linux, in bytes: IFNAMSIZ is 16 with the NUL.
+const INTERFACE_MAX_LINUX: usize = 15;
+
+/// The longest friendly name of an interface on Windows, in characters of UTF-16: NDIS_IF_MAX_STRING_SIZE.
+const INTERFACE_MAX_WINDOWS: usize = 256;
 
 /// The longest name of a host: RFC 1035, section 2.3.4.
 const HOST_MAX: usize = 253;
@@ -63,7 +66,7 @@ impl Allowed {
             Self::Ppm { least, most } => parse::number(text).is_some_and(|it| it >= *least && it <= *most),
             Self::Window => text == "none" || DailyWindow::parse(text).is_ok(),
             Self::Subdomain => parse::subdomain(text).is_some(),
-            Self::Interface => is_name(text, INTERFACE_MAX) && !text.contains('/'),
+            Self::Interface => is_interface(text, cfg!(windows)),
             Self::Server => is_server(text),
             Self::File => !text.is_empty() && !text.ends_with('/') && !text.contains('\0'),
         }
@@ -96,9 +99,16 @@ impl fmt::Display for Allowed {
                 "1 to 16 ASCII characters, but not _ALT...: the system clock cannot follow a pulled-up or \
                  pulled-down subdomain",
             ),
-            Self::Interface => {
-                write!(f, "auto, or the name of a network interface, 1 to {INTERFACE_MAX} characters")
-            }
+            Self::Interface if cfg!(windows) => write!(
+                f,
+                "auto, or the name of a network interface (1 to {INTERFACE_MAX_WINDOWS} characters, without /), \
+                 or its address"
+            ),
+            Self::Interface => write!(
+                f,
+                "auto, or the name of a network interface (1 to {INTERFACE_MAX_LINUX} bytes, without blanks and /), \
+                 or its address"
+            ),
             Self::Server => f.write_str("a host name or an IPv4 address, with :PORT where it is not 123"),
             Self::File => f.write_str("none, or a file"),
         }
@@ -106,8 +116,20 @@ impl fmt::Display for Allowed {
 }
 
 fn is_name(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len())
-        && !text.contains(|c: char| c.is_control() || (c == ' ' && !cfg!(windows)))
+    (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+/// A name that an interface can have, or its address. Linux has the rules of `dev_valid_name`, but for the colon, with
+/// which a second address of an interface is called `eth0:1`; on Windows friendly names have blanks and stars (`Local
+/// Area Connection* 1`).
+fn is_interface(text: &str, windows: bool) -> bool {
+    let length = if windows { text.encode_utf16().count() } else { text.len() };
+    let longest = if windows { INTERFACE_MAX_WINDOWS } else { INTERFACE_MAX_LINUX };
+    let is_bad = |c: char| c == '/' || c.is_control() || (c.is_whitespace() && !windows);
+    (1..=longest).contains(&length)
+        && !text.trim().is_empty()
+        && !text.contains(is_bad)
+        && (windows || !matches!(text, "." | ".."))
 }
 
 fn is_server(text: &str) -> bool {
@@ -186,9 +208,42 @@ mod tests {
         check(Allowed::Words(&["slew", "kernel"]), &["slew", "kernel"], &["Slew", "smear", ""]);
         check(Allowed::Window, &["none", "02:00-05:00", "23:00-01:00"], &["", "2-5", "05:00-05:00", "02:00"]);
         check(Allowed::Subdomain, &["_DFLT", "_OWN"], &["", "much-too-long-a-name", "_ALT2", "Ä"]);
-        let long = "e".repeat(INTERFACE_MAX + 1);
-        check(Allowed::Interface, &["auto", "eth0", "enx0123456789ab"], &["", "a/b", &long, "a\tb"]);
+        check(Allowed::Interface, &["auto", "eth0", "enx0123456789ab"], &["", "a/b", "a\tb"]);
         assert_eq!(Allowed::Interface.admits("Ethernet 2"), cfg!(windows));
         check(Allowed::File, &["none", "/tmp/s", "s", "./s"], &["", "/tmp/"]);
+    }
+
+    #[test]
+    fn an_interface_is_named_as_its_system_allows() {
+        for (name, linux, windows) in [
+            ("eth0", true, true),
+            ("eth0.100", true, true),
+            ("eth0:1", true, true),
+            ("255.255.255.255", true, true),
+            ("a23456789012345", true, true),
+            ("a234567890123456", false, true),
+            ("Ethernet 2", false, true),
+            ("vEthernet (Default Switch)", false, true),
+            ("Ölüm", true, true),
+            ("ÄÖÜÄÖÜÄÖ", false, true),
+            ("a\u{a0}b", false, true),
+            ("a/b", false, false),
+            ("a\\b", true, true),
+            ("Local Area Connection* 1", false, true),
+            ("a\tb", false, false),
+            (".", false, true),
+            ("..", false, true),
+            ("", false, false),
+            (" ", false, false),
+        ] {
+            assert_eq!(is_interface(name, false), linux, "{name:?} on Linux");
+            assert_eq!(is_interface(name, true), windows, "{name:?} on Windows");
+        }
+        assert!(is_interface(&"ä".repeat(256), true) && !is_interface(&"a".repeat(257), true));
+        let told = Allowed::Interface.to_string();
+        assert!(
+            told.contains(if cfg!(windows) { "256" } else { "15 bytes" }) && told.contains("address"),
+            "{told}"
+        );
     }
 }

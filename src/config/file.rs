@@ -192,11 +192,13 @@ impl Reader<'_> {
 
     fn take_one(&mut self, setting: &'static Setting, place: &Place, value: &DeValue<'_>) {
         let is_switch = setting.allowed == Allowed::Switch;
+        // A name is not written as a number: `5` is more likely a slip of the hand than an interface called so.
+        let is_number = matches!(setting.allowed, Allowed::Ppm { .. } | Allowed::Time { .. });
         let text = match value {
             DeValue::String(text) if !is_switch => Some(text.to_string()),
             DeValue::Boolean(it) if is_switch => Some(it.to_string()),
-            DeValue::Integer(it) if !is_switch && it.radix() == 10 => Some(it.as_str().to_owned()),
-            DeValue::Float(it) if !is_switch => Some(it.as_str().to_owned()),
+            DeValue::Integer(it) if is_number && it.radix() == 10 => Some(it.as_str().to_owned()),
+            DeValue::Float(it) if is_number => Some(it.as_str().to_owned()),
             _ => None,
         };
         let found = self.shown(place);
@@ -215,8 +217,12 @@ impl Reader<'_> {
             }
             None => {
                 let list = if setting.list { ", or a list of them" } else { "" };
-                let bare = if is_switch { ", without quotes" } else { "" };
-                self.fault(place, setting.name, found, format!("{}{list}{bare}", setting.allowed));
+                let quotes = match (is_switch, is_number) {
+                    (true, _) => ", without quotes",
+                    (_, true) => "",
+                    _ => ", in quotes",
+                };
+                self.fault(place, setting.name, found, format!("{}{list}{quotes}", setting.allowed));
             }
         }
     }
@@ -394,6 +400,28 @@ mod tests {
         check(
             "ntp-server = [\n'a',\n'b c',\n]\nutc-slew = 5 ppm\n",
             &[&["c.toml:3: ntp-server: found 'b c'"], &["c.toml:5:"]],
+        );
+    }
+
+    #[test]
+    fn a_number_is_no_name_and_every_wrong_one_is_told() {
+        check(
+            "interface = 5\nsubdomain = 1.5\nntp-server = ['good', 7]\nutc-slew = 5\nlog-level = 3\n",
+            &[
+                &[
+                    "c.toml:1: interface: found 5, allowed auto, or the name of a network interface",
+                    "in quotes",
+                ],
+                &["c.toml:2: subdomain: found 1.5, allowed 1 to 16 ASCII", "in quotes"],
+                &["c.toml:3: ntp-server: found 7, allowed a host name", "in quotes"],
+                &["c.toml:5: log-level: found 3, allowed warn or info", "in quotes"],
+            ],
+        );
+        // A name may consist of digits.
+        check("interface = '5'", &[]);
+        check(
+            "interface = 'eth0/1'\nutc-slew = 0",
+            &[&["c.toml:1: interface: found 'eth0/1', allowed auto, or", "/"], &["c.toml:2: utc-slew"]],
         );
     }
 
