@@ -13,7 +13,7 @@ pub mod table;
 pub mod window;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tracing::level_filters::LevelFilter;
 
@@ -21,6 +21,7 @@ use crate::log::LogFormat;
 use crate::net::Capture;
 use crate::place;
 use crate::time::{Rate, Span};
+use allowed::Allowed;
 pub use choices::{Choice, Choices, Origin};
 pub use table::DEFAULT_NTP_SERVER;
 use window::DailyWindow;
@@ -134,6 +135,7 @@ impl Settings {
         let unsaid = !reader.is_given("event-file");
         let event_file = if unsaid { beside_state } else { settings.event_file };
         let settings = Self { event_file, ..settings };
+        reader.check_places();
         reader.end(settings)
     }
 }
@@ -253,6 +255,50 @@ impl<'a> Reader<'a> {
         self.one(name, |text| Some((text != "none").then(|| place::expand(text))))
     }
 
+    /// Two things in one place would write over each other, or over the configuration.
+    fn check_places(&mut self) {
+        let names = table::SETTINGS.iter().filter(|setting| setting.allowed == Allowed::File);
+        let mut places: Vec<(&'static str, PathBuf)> =
+            names.filter_map(|setting| Some((setting.name, self.place_of(setting.name)?))).collect();
+        // What has no line cannot be mended: it comes first, so that it is told of the one that has.
+        places.sort_by_key(|(name, _)| self.choices.of(name).last().map(|choice| &choice.origin));
+        for (index, (name, place)) in places.iter().enumerate() {
+            if !self.is_given(name) {
+                continue;
+            }
+            if self.choices.file().is_some_and(|file| is_same_place(&place::expand(file), place)) {
+                self.refuse(name, "another file: the settings stand in this file".to_owned());
+            }
+            if let Some((other, _)) = places.iter().take(index).find(|(_, its)| is_same_place(its, place)) {
+                let other = self.named(other);
+                self.refuse(name, format!("a file of its own: {other} names the same"));
+            }
+        }
+    }
+
+    /// The file of this setting, given or by default; nothing for none, and for what is wrong by itself.
+    fn place_of(&self, name: &'static str) -> Option<PathBuf> {
+        let setting = table::find(name)?;
+        let text = match self.choices.of(name).last() {
+            Some(choice) => choice.value.as_str(),
+            None if name == "event-file" => {
+                return Some(self.place_of("state-file")?.with_file_name(place::EVENT_NAME));
+            }
+            None => setting.default,
+        };
+        (text != "none" && setting.allowed.admits(text)).then(|| place::expand(text))
+    }
+
+    /// A setting, and where it was set.
+    fn named(&self, name: &str) -> String {
+        match self.choices.of(name).last().map(|choice| &choice.origin) {
+            Some(Origin::Line { line, .. }) => format!("{name} (line {line})"),
+            Some(Origin::Option) => format!("--{name}"),
+            Some(Origin::Unsaid) => name.to_owned(),
+            None => format!("{name} (by default)"),
+        }
+    }
+
     fn is_given(&self, name: &str) -> bool {
         self.choices.of(name).next().is_some()
     }
@@ -276,6 +322,12 @@ impl<'a> Reader<'a> {
     fn end<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults::new(self.faults)) }
     }
+}
+
+/// Whether two paths, as they are written, lead to the same place.
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    let text = |path: &Path| path.components().collect::<PathBuf>().to_string_lossy().to_lowercase();
+    one == other || (cfg!(windows) && text(one) == text(other))
 }
 
 /// NTP servers at most: each is asked every minute or so, and more do not make the time better.

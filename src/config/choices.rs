@@ -1,6 +1,6 @@
 //! What was asked for, as text; what is not there has its default.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::table;
 
@@ -61,6 +61,14 @@ impl Choices {
         let added: Vec<Choice> = others.0.iter().filter(silent).cloned().collect();
         self.0.extend(added);
         self
+    }
+
+    /// The file that some of them come from.
+    pub fn file(&self) -> Option<&Path> {
+        self.0.iter().find_map(|choice| match &choice.origin {
+            Origin::Line { file, .. } => Some(file.as_path()),
+            Origin::Unsaid | Origin::Option => None,
+        })
     }
 
     /// The values of one setting.

@@ -444,6 +444,49 @@ mod tests {
     }
 
     #[test]
+    fn one_place_for_two_things_is_told_with_both_lines() {
+        let folder = if cfg!(windows) { "C:/d" } else { "/d" };
+        check(
+            &format!("event-file = '{folder}/x'\nleap = 'x'\nstate-file = '{folder}//./x'"),
+            &[&["c.toml:2: leap"], &["c.toml:3: state-file: found '", "event-file (line 1)"]],
+        );
+        check(
+            &format!("status-socket = '{folder}/x'\nstate-file = '{folder}/x'\nevent-file = '{folder}/x'"),
+            &[&["c.toml:2: state-file", "status-socket (line 1)"], &["c.toml:3: event-file", "(line 1)"]],
+        );
+        // By default the history lies beside the state.
+        check(
+            &format!("state-file = '{folder}/events.jsonl'"),
+            &[&["c.toml:1: state-file: found", "event-file (by default)"]],
+        );
+        check(
+            &format!("event-file = '{}'", crate::place::STATE_FILE),
+            &[&["c.toml:1: event-file: found", "state-file (by default)"]],
+        );
+        check(&format!("state-file = '{folder}/x'\nevent-file = '{folder}/y'"), &[]);
+        check("state-file = 'none'\nevent-file = 'none'\nstatus-socket = 'none'", &[]);
+        let option = Choice {
+            name: "event-file",
+            value: format!("{folder}/x"),
+            found: "\"x\"".to_owned(),
+            origin: Origin::Option,
+        };
+        let mut options = Choices::default();
+        options.add(option);
+        let file = parse(Path::new("c.toml"), &format!("state-file = '{folder}/x'")).unwrap();
+        let told = Settings::from_choices(&options.over(&file)).unwrap_err().to_string();
+        assert!(told.starts_with("c.toml:1: state-file: ") && told.contains("--event-file"), "{told}");
+    }
+
+    #[test]
+    fn the_configuration_is_not_written_over() {
+        let file = if cfg!(windows) { "C:/d/c.toml" } else { "/d/c.toml" };
+        let choices = parse(Path::new(file), &format!("leap = 'slew'\nstate-file = '{file}'")).unwrap();
+        let told = Settings::from_choices(&choices).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{file}:2: state-file: ")) && told.contains("this file"), "{told}");
+    }
+
+    #[test]
     fn a_value_is_shown_in_short_and_without_control_characters() {
         let long = format!("leap = '{}'", "x".repeat(500));
         check(&long, &[&["c.toml:1: leap: found 'xxx", "xxx ..., allowed slew or kernel"]]);
