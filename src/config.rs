@@ -216,6 +216,7 @@ impl<'a> Reader<'a> {
             panic_threshold: self.one("panic-threshold", parse::span),
             leap: self.one("leap", parse::leap),
         };
+        self.check_skipped(skip);
         self.check_together(&config);
         config
     }
@@ -234,6 +235,17 @@ impl<'a> Reader<'a> {
         if limit == Span::ZERO && config.utc_slew_window.is_some() {
             let allowed = "none with utc-limit 0, which follows UTC at all times";
             self.refuse("utc-slew-window", allowed.to_owned());
+        }
+    }
+
+    /// Who names servers and asks none has forgotten one of the two. From two places it is meant: an operator skips
+    /// NTP for a test, whatever the file says.
+    fn check_skipped(&mut self, skip: bool) {
+        let given = self.choices.of("skip-ntp").last().zip(self.choices.of("ntp-server").next());
+        if skip && given.is_some_and(|(skip, server)| skip.origin.is_beside(&server.origin)) {
+            let first = self.choices.of("ntp-server").next();
+            let servers = self.named_at("ntp-server", first);
+            self.refuse("skip-ntp", format!("false where {servers} names who is asked"));
         }
     }
 
@@ -291,7 +303,11 @@ impl<'a> Reader<'a> {
 
     /// A setting, and where it was set.
     fn named(&self, name: &str) -> String {
-        match self.choices.of(name).last().map(|choice| &choice.origin) {
+        self.named_at(name, self.choices.of(name).last())
+    }
+
+    fn named_at(&self, name: &str, choice: Option<&Choice>) -> String {
+        match choice.map(|choice| &choice.origin) {
             Some(Origin::Line { line, .. }) => format!("{name} (line {line})"),
             Some(Origin::Option) => format!("--{name}"),
             Some(Origin::Unsaid) => name.to_owned(),

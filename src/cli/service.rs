@@ -211,6 +211,19 @@ mod tests {
     }
 
     #[test]
+    fn ntp_is_skipped_against_the_file_but_not_against_the_same_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, "ntp-server = 'a'\n").unwrap();
+        let file = path.to_str().unwrap();
+        let skipped = service(&["--config", file, "--skip-ntp"]).settings().unwrap();
+        assert_eq!(skipped.config.ntp_servers, Vec::<String>::new());
+        let told = settings(&["--skip-ntp", "--ntp-server", "a"]).unwrap_err().to_string();
+        assert!(told.starts_with("--skip-ntp: found \"true\"") && told.contains("--ntp-server"), "{told}");
+        assert!(settings(&["--skip-ntp=false", "--ntp-server", "a"]).is_ok());
+    }
+
+    #[test]
     fn the_short_options_set_the_level() {
         for (arguments, level) in [
             (&["-q"][..], LevelFilter::WARN),

@@ -37,6 +37,17 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Whether both were made in one file, or on one command line.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Option, Self::Option) => true,
+            (Self::Line { file, .. }, Self::Line { file: other, .. }) => file == other,
+            _ => false,
+        }
+    }
+}
+
 impl Choices {
     /// The same with one value more; nothing for `None`. Names that are no settings are left out.
     #[must_use]

@@ -439,6 +439,16 @@ mod tests {
             &[&["c.toml:3: ntp-server: found 'a', allowed each server once"]],
         );
         check("ntp-server = []", &[&["c.toml:1: ntp-server: found an empty list", "skip-ntp"]]);
+        check(
+            "skip-ntp = true\nleap = 'x'\nntp-server = ['a', 'b']",
+            &[
+                &[
+                    "c.toml:1: skip-ntp: found true, allowed false where ntp-server (line 3) names who is asked",
+                ],
+                &["c.toml:2: leap"],
+            ],
+        );
+        check("skip-ntp = false\nntp-server = ['a', 'b']", &[]);
         // One fault is enough.
         check("utc-limit = '1min'\npanic-threshold = 'x'", &[&["c.toml:2: panic-threshold"]]);
     }

@@ -68,7 +68,11 @@ pub const SETTINGS: [Setting; 20] = [
         help: "Take the date from this NTP server. Several may be given: with three or more, one that lies is outvoted",
         ..PLAIN
     },
-    Setting { name: "skip-ntp", help: "Do not ask any NTP server: the date stays as it is", ..SWITCH },
+    Setting {
+        name: "skip-ntp",
+        help: "Do not ask any NTP server: the date stays as it is. Not in one file with ntp-server, nor in one command",
+        ..SWITCH
+    },
     Setting { name: "dry-run", help: "Do everything but steer: the system clock is not touched", ..SWITCH },
     Setting {
         name: "utc-limit",
