@@ -78,6 +78,7 @@ impl From<FileError> for Failure {
                 let denied = reason.kind() == std::io::ErrorKind::PermissionDenied;
                 Self::new(if denied { NO_PERMISSION } else { NO_INPUT }, error)
             }
+            FileError::NoFile { .. } => Self::new(NO_INPUT, error),
             FileError::Faulty(faults) => {
                 let code = if faults.of_file() { CONFIG } else { USAGE };
                 Self::new(code, anyhow::anyhow!("the settings have faults:\n{faults}"))

@@ -18,6 +18,17 @@ fn run(arguments: &[&str]) -> Run {
     Run { code: status.code().expect("it was not killed"), out: text(stdout), err: text(stderr) }
 }
 
+/// The same, but it is stopped after so many seconds: then the code is 124.
+#[cfg(unix)]
+fn run_for(arguments: &[&str], seconds: &str) -> Run {
+    let binary = env!("CARGO_BIN_EXE_dantetimesync");
+    let mut command = Command::new("timeout");
+    let Output { status, stdout, stderr } =
+        command.args([seconds, binary]).args(arguments).stdin(Stdio::null()).output().expect("timeout runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Run { code: status.code().expect("it was not killed"), out: text(stdout), err: text(stderr) }
+}
+
 /// A file with this content, gone at the end of the test.
 fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -147,6 +158,51 @@ fn raw_capture_is_refused_where_ports_are_shared() {
     let Run { code, err, .. } = run(&["--capture", "raw", "--skip-ntp", "--dry-run"]);
     assert_eq!(code, 64, "{err}");
     assert!(err.contains("Windows only") && err.contains("--capture udp"), "{err}");
+}
+
+/// Told at once, and not waited for.
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_is_no_file_is_named_with_what_it_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
+    let socket = folder.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    for (file, what) in [
+        (path(&fifo), "a FIFO"),
+        (path(&socket), "a socket"),
+        (path(folder.path()), "a directory"),
+        ("/dev/tty".to_owned(), "a device"),
+        ("/dev/zero".to_owned(), "a device"),
+    ] {
+        for arguments in [&["check-config", &file][..], &["--dry-run", "--config", &file]] {
+            let Run { code, out, err } = run_for(arguments, "10");
+            assert_eq!((code, out.as_str()), (66, ""), "{arguments:?}: {err}");
+            assert!(err.contains(&file) && err.contains(what), "{arguments:?}: {err}");
+            assert_eq!(err.lines().count(), 1, "{err}");
+        }
+    }
+}
+
+/// What a shell hands over is read, and nothing is a configuration too.
+#[cfg(unix)]
+#[test]
+fn a_configuration_is_read_from_a_pipe_that_a_shell_hands_over() {
+    let program = env!("CARGO_BIN_EXE_dantetimesync");
+    for (script, code, said) in [
+        ("echo 'utc-slew = 5' | $0 check-config /dev/stdin", 0, "/dev/stdin: ok"),
+        ("echo 'utc-slew = 0' | $0 check-config /dev/stdin", 78, "/dev/stdin:1: utc-slew: found 0"),
+        ("echo 'utc-slew = 0' | $0 check-config /dev/fd/0", 78, "/dev/fd/0:1: utc-slew: found 0"),
+        ("$0 check-config /dev/null", 0, "/dev/null: ok"),
+    ] {
+        let output = Command::new("sh").args(["-c", script, program]).output().expect("sh runs");
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert_eq!(output.status.code(), Some(code), "{script}: {told}");
+        assert!(told.starts_with(said), "{script}: {told}");
+    }
 }
 
 #[test]

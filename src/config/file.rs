@@ -1,8 +1,8 @@
 //! The file: TOML, one key per setting, read by hand so that everything that is wrong is told at once, with its line.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf, Prefix};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -32,6 +32,14 @@ pub enum FileError {
         /// What the operating system says.
         reason: io::Error,
     },
+    /// It is something else than a file.
+    #[error("the configuration file {} is {what}, and no file", .file.display())]
+    NoFile {
+        /// What was named.
+        file: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// It can be read, and is wrong.
     #[error(transparent)]
     Faulty(#[from] Faults),
@@ -51,6 +59,9 @@ impl FileError {
 /// the values besides.
 pub fn read(file: &Path) -> Result<Choices, FileError> {
     let unreadable = |reason| FileError::Unreadable { file: file.to_owned(), reason };
+    if let Some(what) = what_else(file).map_err(unreadable)? {
+        return Err(FileError::NoFile { file: file.to_owned(), what });
+    }
     let mut bytes = Vec::new();
     let length = File::open(file).and_then(|open| open.take(LENGTH_MAX + 1).read_to_end(&mut bytes));
     if length.map_err(unreadable)?.try_into().is_ok_and(|length: u64| length > LENGTH_MAX) {
@@ -67,6 +78,45 @@ pub fn read(file: &Path) -> Result<Choices, FileError> {
             Err(Faults::new(vec![Fault { origin, name: String::new(), found, allowed }]).into())
         }
     }
+}
+
+/// What it is instead of a file: to open a FIFO, or to read from a terminal, would be to wait for ever. What a shell
+/// hands over is read all the same, and so is nothing at all, which is often named as a file without settings.
+fn what_else(file: &Path) -> io::Result<Option<&'static str>> {
+    if is_device(file) {
+        return Ok(Some("a device"));
+    }
+    let handed_over = file == Path::new("/dev/stdin") || file.starts_with("/dev/fd");
+    if handed_over || file.canonicalize().is_ok_and(|file| file == Path::new("/dev/null")) {
+        return Ok(None);
+    }
+    let kind = fs::metadata(file)?.file_type();
+    Ok(match () {
+        () if kind.is_file() => None,
+        () if kind.is_dir() => Some("a directory"),
+        () => Some(special(kind)),
+    })
+}
+
+/// `\\.\pipe\x` and the like, which Windows takes for files until they are opened.
+fn is_device(file: &Path) -> bool {
+    let Some(Component::Prefix(prefix)) = file.components().next() else { return false };
+    matches!(prefix.kind(), Prefix::DeviceNS(_))
+}
+
+#[cfg(unix)]
+fn special(kind: fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match () {
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+#[cfg(windows)]
+fn special(_: fs::FileType) -> &'static str {
+    "a device"
 }
 
 /// Reads the text of a file.
