@@ -153,7 +153,7 @@ pub struct Monitor {
 
 Exit codes: 0 printed (also when there were none), 64 bad arguments, 66 no history there.")]
 pub struct Events {
-    /// Only what happened since then: a length of time like 30min, 2h or 7d, or a date in UTC like 2026-05-28 or
+    /// Only what happened since then: a length of time like 30m, 2h or 7d, or a date in UTC like 2026-05-28 or
     /// "2026-05-28 20:26".
     #[arg(long, value_name = "TIME|DURATION")]
     pub since: Option<String>,

@@ -61,7 +61,9 @@ impl Allowed {
                 let within = |(least, most)| parse::span(text).is_some_and(|it| it >= least && it <= most);
                 // Nothing is nothing in any unit.
                 let zero = or.contains(&"0") && parse::span(text) == Some(Span::ZERO);
-                or.contains(&text) || zero || bounds.is_some_and(within)
+                // Minutes, or milliseconds without their s: 500 of the wrong ones would go unnoticed.
+                let doubtful = text.ends_with('m');
+                !doubtful && (or.contains(&text) || zero || bounds.is_some_and(within))
             }
             Self::Ppm { least, most } => parse::number(text).is_some_and(|it| it >= *least && it <= *most),
             Self::Window => text == "none" || DailyWindow::parse(text).is_ok(),
@@ -91,7 +93,7 @@ impl fmt::Display for Allowed {
                 for word in *or {
                     write!(f, "{word}, or ")?;
                 }
-                write!(f, "{least} to {most} (a number with h, min, s, ms or us, like 500ms)")
+                write!(f, "{least} to {most} (a number with h, min, s, ms or us, like 500ms, but not m)")
             }
             Self::Ppm { least, most } => write!(f, "{least} to {most} ppm"),
             Self::Window => f.write_str("none, or two times of day, 00:00 to 24:00, like 02:00-05:00"),
@@ -172,6 +174,9 @@ mod tests {
             ],
         );
         assert!(limit.to_string().contains("1ms to 24h") && limit.to_string().contains("500ms"));
+        // Minutes, or milliseconds that have lost a letter: 500 minutes would be far from what was meant.
+        check(limit, &["2min", "500ms"], &["2m", "500m", "0m"]);
+        assert!(limit.to_string().contains("not m"), "{limit}");
     }
 
     #[test]

@@ -67,13 +67,15 @@ pub fn number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|number| number.is_finite())
 }
 
-/// A number with its unit.
+/// A number with its unit, from `us` to `d`. `m` is minutes; where milliseconds are as likely,
+/// [`super::allowed::Allowed`] wants `min`.
 pub fn span(text: &str) -> Option<Span> {
     let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_end);
     let scale = match unit {
+        "d" => 86_400.0,
         "h" => 3_600.0,
-        "min" => 60.0,
+        "m" | "min" => 60.0,
         "s" => 1.0,
         "ms" => 1e-3,
         "us" | "µs" => 1e-6,
@@ -119,8 +121,26 @@ mod tests {
         ] {
             assert_eq!(utc_limit(text), Some(UtcLimit::Within(span)), "{text}");
         }
-        for text in ["", "s", ".", "-1s", "5 s", "1.2.3s", "1e3s", "500m", "0ss", "nan", "5"] {
+        for text in ["", "s", ".", "-1s", "5 s", "1.2.3s", "1e3s", "0ss", "nan", "5"] {
             assert_eq!(utc_limit(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_span_has_the_units_that_people_write() {
+        for (text, seconds) in [
+            ("3s", 3),
+            ("2m", 120),
+            ("2min", 120),
+            ("1.5h", 5_400),
+            ("7d", 604_800),
+            ("5000ms", 5),
+            ("5000000us", 5),
+        ] {
+            assert_eq!(span(text), Some(Span::from_secs(seconds)), "{text}");
+        }
+        for text in ["2M", "2mo", "2mins", "2hours", "3w", "5ns"] {
+            assert_eq!(span(text), None, "{text}");
         }
     }
 

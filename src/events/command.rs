@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use super::{Event, file};
 use crate::cli::Events;
+use crate::config::parse;
 use crate::exit::{Failure, NO_INPUT, USAGE};
 use crate::place;
-use crate::time::{Span, Timestamp, Utc};
+use crate::time::{Timestamp, Utc};
 
 /// Prints the events.
 ///
@@ -44,7 +45,7 @@ fn line(event: &Event, json: bool) -> serde_json::Result<String> {
 /// A time that is none.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "--since {text:?}: {problem}; give a length of time like 90s, 30min, 2h or 7d, or a date in UTC like 2026-05-28 \
+    "--since {text:?}: {problem}; give a length of time like 90s, 30m, 2h or 7d, or a date in UTC like 2026-05-28 \
      or \"2026-05-28 20:26\""
 )]
 struct SinceError {
@@ -58,17 +59,8 @@ fn since(text: &str, now: Timestamp<Utc>) -> Result<Timestamp<Utc>, SinceError> 
     if text.contains('-') {
         return text.parse().map_err(|_| refused("no date"));
     }
-    let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(number_end);
-    let seconds = match unit {
-        "d" => 86_400.0,
-        "h" => 3_600.0,
-        "min" => 60.0,
-        "s" => 1.0,
-        _ => return Err(refused("no length of time")),
-    };
-    let number: f64 = number.parse().map_err(|_| refused("no number"))?;
-    Ok(now - Span::from_secs_f64(number * seconds))
+    let back = parse::span(text).ok_or_else(|| refused("no length of time"))?;
+    Ok(now - back)
 }
 
 #[allow(clippy::disallowed_methods, reason = "a command that only shows: its user counts back from now")]
@@ -86,11 +78,12 @@ mod tests {
         let now = Timestamp::from_ns(1_780_000_000_000_000_000);
         let back = |text: &str| since(text, now).map(|at| (now - at).as_ns() / 1_000_000_000).unwrap();
         assert_eq!((back("90s"), back("30min"), back("1.5h"), back("7d")), (90, 1_800, 5_400, 604_800));
+        assert_eq!((back("2m"), back("2min"), back("0.5d"), back("1500ms")), (120, 120, 43_200, 1));
         assert_eq!(back("2026-05-28 20:26:30"), 10);
         assert_eq!(back("1900000d"), i64::MAX / 1_000_000_000, "before all time is everything");
-        for text in ["", "5", "2 h", "yesterday", "2026-05", "1.2.3h", "h"] {
+        for text in ["", "5", "2 h", "yesterday", "2026-05", "1.2.3h", "h", "2M", "2mo", "3w"] {
             let told = since(text, now).unwrap_err().to_string();
-            assert!(told.contains(&format!("{text:?}")) && told.contains("30min"), "{told}");
+            assert!(told.contains(&format!("{text:?}")) && told.contains("30m"), "{told}");
         }
     }
 }
