@@ -311,7 +311,7 @@ pub enum NetworkError {
     #[error("no network interface is up with an IPv4 address: connect one to the Dante network")]
     NoInterface,
     /// A port is taken by a program that does not share it.
-    #[error("UDP port {port} is taken{}: stop that program, or make it share the port (SO_REUSEADDR)", held(.holder))]
+    #[error("UDP port {port} is taken by {}: stop that program, or make it share the port (SO_REUSEADDR)", held(.holder))]
     PortTaken {
         /// The port.
         port: u16,
@@ -358,6 +358,6 @@ fn listed(available: &[String]) -> String {
     }
 }
 
-fn held(holder: &Option<String>) -> String {
-    holder.as_ref().map(|name| format!(" by {name}")).unwrap_or_default()
+fn held(holder: &Option<String>) -> &str {
+    holder.as_deref().unwrap_or("a program that cannot be found out")
 }

@@ -227,6 +227,13 @@ fn a_taken_port_is_reported_with_its_holder() {
     holder.bind(0).unwrap();
     let port = holder.port().unwrap();
     let error = RealPtpNetwork::open(NetworkOptions { event_port: port, ..options() }).unwrap_err();
+    let told = error.to_string();
+    assert!(told.starts_with(&format!("UDP port {port} is taken by ")) && !told.contains('\n'), "{told}");
+    let unknown = NetworkError::PortTaken { port: 319, holder: None }.to_string();
+    assert!(
+        unknown.starts_with("UDP port 319 is taken by a program that cannot be found out: "),
+        "{unknown}"
+    );
     let NetworkError::PortTaken { port: taken, holder } = error else { panic!("{error}") };
     assert_eq!(taken, port);
     let own = format!("(pid {})", std::process::id());
