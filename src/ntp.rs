@@ -39,6 +39,8 @@ pub enum NtpEvent {
     Failed {
         /// The server.
         server: ServerIndex,
+        /// Its address, where that is known.
+        address: Option<SocketAddrV4>,
         /// The operating system's or the resolver's words.
         reason: String,
     },
@@ -47,6 +49,27 @@ pub enum NtpEvent {
         /// The server.
         server: ServerIndex,
     },
+}
+
+impl NtpEvent {
+    /// The server that it is about.
+    pub const fn server(&self) -> ServerIndex {
+        match self {
+            Self::Response { server, .. }
+            | Self::Transmitted { server, .. }
+            | Self::Failed { server, .. }
+            | Self::Another { server } => *server,
+        }
+    }
+
+    /// That server's address, where it is known.
+    pub const fn address(&self) -> Option<SocketAddrV4> {
+        match self {
+            Self::Response { source, .. } => Some(*source),
+            Self::Failed { address, .. } => *address,
+            Self::Transmitted { .. } | Self::Another { .. } => None,
+        }
+    }
 }
 
 /// The way to the NTP servers, or one made of numbers. Never blocks.

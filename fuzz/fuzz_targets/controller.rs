@@ -257,6 +257,7 @@ impl World {
             }
             Surprise::NtpFailed => self.answers.push_back(NtpEvent::Failed {
                 server: ServerIndex(0),
+                address: None,
                 reason: "port unreachable".to_owned(),
             }),
             Surprise::Link { both } => self.links.push_back(listening(both)),

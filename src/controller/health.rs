@@ -1,9 +1,12 @@
 //! Faults of the backends: each is said once when it begins and once when it ends, and shown meanwhile.
 
+use std::collections::BTreeMap;
+
 use tracing::{info, warn};
 
 use crate::clock::ClockError;
 use crate::net::NetworkError;
+use crate::ntp::ServerIndex;
 use crate::ntp::client::Rejected;
 use crate::time::Span;
 
@@ -17,7 +20,7 @@ pub struct Health {
     joining: Option<String>,
     event: Option<String>,
     panic_told: bool,
-    ntp: Option<String>,
+    ntp: BTreeMap<ServerIndex, Rejected>,
 }
 
 impl Health {
@@ -52,21 +55,11 @@ impl Health {
         tell(&mut self.event, error.map(|error| error.to_string()), "receiving");
     }
 
-    /// An NTP answer that does not count. Only a server's own words are worth a line; a forger's are not.
-    pub fn ntp_rejected(&mut self, reason: &Rejected) {
-        let own_words = matches!(
-            reason,
-            Rejected::Kiss(_)
-                | Rejected::Unsynchronised { .. }
-                | Rejected::TooFar(_)
-                | Rejected::Unreachable(_)
-        );
-        if own_words {
-            let said = reason.to_string();
-            if self.ntp.as_ref() != Some(&said) {
-                warn!("the NTP server {said}");
-                self.ntp = Some(said);
-            }
+    /// An NTP answer that does not count, for a reason that is worth a line; `name` is who gave it.
+    pub fn ntp_rejected(&mut self, server: ServerIndex, name: &str, reason: Rejected) {
+        if self.ntp.get(&server) != Some(&reason) {
+            warn!("NTP server {name} {reason}");
+            self.ntp.insert(server, reason);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Carries requests and answers between the NTP servers and the estimator, and guards the first fix.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+
 use tracing::{debug, info, warn};
 
 use super::{EVENTS_PER_TURN, PtpController};
@@ -48,6 +50,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 
     fn take_ntp_event(&mut self, event: NtpEvent) {
+        let (server, address) = (event.server(), event.address());
         match self.client.handle_event(event) {
             Ok(Answer::Nothing) => {}
             Ok(Answer::Exchange(exchange)) => self.take_exchange(&exchange),
@@ -56,8 +59,11 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
                 self.utc.forget(server);
             }
             Err(reason) => {
-                debug!(%reason, "NTP answer not used");
-                self.health.ntp_rejected(&reason);
+                debug!(server = server.0, %reason, "NTP answer not used");
+                if reason.is_of_server() {
+                    let name = self.server_at(server, address);
+                    self.health.ntp_rejected(server, &name, reason);
+                }
             }
         }
     }
@@ -183,6 +189,16 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
 
     fn server_name(&self, server: ServerIndex) -> String {
         self.config.ntp_servers.get(server.0).cloned().unwrap_or_default()
+    }
+
+    /// Its name with the address that it was asked at; one that goes by its address is told once.
+    fn server_at(&self, server: ServerIndex, address: Option<SocketAddrV4>) -> String {
+        let name = self.server_name(server);
+        let host = name.split(':').next().unwrap_or_default();
+        match address {
+            Some(address) if host.parse::<Ipv4Addr>().is_err() => format!("{name} ({})", address.ip()),
+            _ => name,
+        }
     }
 
     /// The servers, for the snapshot.

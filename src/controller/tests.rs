@@ -212,7 +212,11 @@ impl World {
         };
         let event = match self.ntp {
             Ntp::Silent | Ntp::Unsendable => return,
-            Ntp::Refuses => NtpEvent::Failed { server, reason: "connection refused".to_owned() },
+            Ntp::Refuses => NtpEvent::Failed {
+                server,
+                address: Some(SocketAddrV4::new(Ipv4Addr::new(10, 77, 8, 2), 123)),
+                reason: "connection refused".to_owned(),
+            },
             Ntp::Answers | Ntp::Kisses(_) => NtpEvent::Response {
                 server,
                 source: SocketAddrV4::new(Ipv4Addr::new(10, 77, 8, 2), 123),

@@ -23,7 +23,7 @@ use crate::clock::{SystemClock, Timeline};
 use crate::net::{Capture, Pollable, Way};
 use crate::ntp::client::{Answer, Client};
 use crate::ntp::source::RealNtpSource;
-use crate::ntp::{NtpEvent, NtpSource, ServerIndex};
+use crate::ntp::{NtpSource, ServerIndex};
 use crate::time::{Rate, Raw, Span, Timestamp};
 
 /// Between two looks at the clock, and how long a wait takes at most.
@@ -147,7 +147,7 @@ impl Session {
 
     fn take_answers(&mut self) {
         while let Some(event) = self.ntp.next_event(&self.timeline) {
-            let ServerIndex(index) = server_of(&event);
+            let ServerIndex(index) = event.server();
             let outcome = self.client.handle_event(event);
             let Some(server) = self.heard.servers.get_mut(index) else { continue };
             match outcome {
@@ -160,14 +160,5 @@ impl Session {
                 Err(rejected) => server.rejected = Some(rejected),
             }
         }
-    }
-}
-
-const fn server_of(event: &NtpEvent) -> ServerIndex {
-    match event {
-        NtpEvent::Response { server, .. }
-        | NtpEvent::Transmitted { server, .. }
-        | NtpEvent::Failed { server, .. }
-        | NtpEvent::Another { server } => *server,
     }
 }

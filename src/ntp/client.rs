@@ -93,6 +93,14 @@ pub enum Rejected {
     Unreachable(String),
 }
 
+impl Rejected {
+    /// Whether these are the server's own words, or the network's about it: only they are worth telling, a forger's
+    /// are not.
+    pub const fn is_of_server(&self) -> bool {
+        matches!(self, Self::Kiss(_) | Self::Unsynchronised { .. } | Self::TooFar(_) | Self::Unreachable(_))
+    }
+}
+
 /// How many answers were not used, by reason; see [`Rejected`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct RejectedCounts {
@@ -280,7 +288,7 @@ impl Client {
                 }
                 Ok(Answer::Nothing)
             }
-            NtpEvent::Failed { server, reason } => {
+            NtpEvent::Failed { server, reason, .. } => {
                 if let Some(server) = self.servers.get_mut(server.0).filter(|server| server.open.is_some()) {
                     server.open = None;
                     server.lost();
@@ -713,7 +721,8 @@ mod tests {
     fn a_closed_port_is_told_and_asked_again_later() {
         let mut client = Client::new(1, 7, at(0));
         asked(&mut client, 0);
-        let failed = NtpEvent::Failed { server: SERVER, reason: "connection refused".to_owned() };
+        let failed =
+            NtpEvent::Failed { server: SERVER, address: None, reason: "connection refused".to_owned() };
         assert_eq!(client.handle_event(failed), Err(Rejected::Unreachable("connection refused".to_owned())));
         assert!(client.deadline().unwrap() >= at(2_000));
     }

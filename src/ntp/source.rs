@@ -59,6 +59,15 @@ enum Address {
     Unknown(String),
 }
 
+impl Address {
+    fn known(&self) -> Option<SocketAddrV4> {
+        match self {
+            Self::Known(address) => Some(*address),
+            Self::Wanted | Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// An open socket.
 #[derive(Debug)]
 struct Link {
@@ -170,10 +179,12 @@ impl RealNtpSource {
 
     /// Gives up the server's socket: the next request gets a new one, with a new port.
     fn fail(&mut self, index: usize, reason: String) {
+        let mut address = None;
         if let Some(server) = self.servers.get_mut(index) {
             server.link = None;
+            address = server.address.known();
         }
-        self.tell(NtpEvent::Failed { server: ServerIndex(index), reason });
+        self.tell(NtpEvent::Failed { server: ServerIndex(index), address, reason });
         self.look_up(index);
     }
 
@@ -522,13 +533,14 @@ mod tests {
         let mut source = RealNtpSource::open(&[name]);
         let timeline = timeline();
         source.send(SERVER, &[1; 48], &timeline).unwrap();
-        let reason = loop {
+        let (address, reason) = loop {
             match next_event(&mut source, &timeline) {
                 NtpEvent::Transmitted { .. } => {}
-                NtpEvent::Failed { server: SERVER, reason } => break reason,
+                NtpEvent::Failed { server: SERVER, address, reason } => break (address, reason),
                 event => panic!("{event:?}"),
             }
         };
+        assert_eq!(address.map(|address| *address.ip()), Some(Ipv4Addr::LOCALHOST));
         assert!(reason.contains("refused"), "{reason}");
         assert!(pollables(&source).is_empty());
         source.send(SERVER, &[2; 48], &timeline).unwrap();

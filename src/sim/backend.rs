@@ -194,7 +194,8 @@ impl NtpSource for SimNtp {
                     return Some(NtpEvent::Response { server, source, stamp, payload });
                 }
                 (NtpWhat::Refused, _) => {
-                    return Some(NtpEvent::Failed { server, reason: "connection refused".to_owned() });
+                    let reason = "connection refused".to_owned();
+                    return Some(NtpEvent::Failed { server, address: Some(source), reason });
                 }
                 (NtpWhat::Sent, Ok(stamp)) => return Some(NtpEvent::Transmitted { server, stamp }),
                 (NtpWhat::Sent, Err(_)) => {}
