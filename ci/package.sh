@@ -9,12 +9,18 @@ cd "$(dirname "$0")/.."
 exposure_most=23
 
 fail() { echo "ci/package.sh: $*" >&2; exit 1; }
+once() { # depends, expected
+    [ "$(ci/depends.sh "$1")" = "$2" ] || fail "ci/depends.sh makes '$(ci/depends.sh "$1")' of '$1', and not '$2'"
+}
 skip() { echo "ci/package.sh: skipped: $*"; exit 0; }
 
 [ "$(id -u)" = 0 ] || skip "a Debian root needs root"
 for tool in dpkg-deb unshare systemd-analyze; do
     command -v "$tool" >/dev/null || skip "there is no $tool"
 done
+once "libc6 (>= 2.34), libc6 (>= 2.39), systemd" "libc6 (>= 2.39), systemd"
+once "libc6 (>= 2.10), libc6 (>= 2.9), libc6" "libc6 (>= 2.10)"
+once "a | b, systemd, libc6 (<< 3), systemd (>= 250)" "a | b, systemd (>= 250), libc6 (<< 3)"
 if ! cargo deb --version >/dev/null 2>&1; then
     cargo install --locked --quiet cargo-deb || skip "cargo-deb could not be installed"
 fi
@@ -25,6 +31,11 @@ mkdir -p "$target/package"
 cargo build --release --quiet --bins --example leader
 cargo deb --no-build --quiet --output "$target/package/dantetimesync.deb"
 deb=$(realpath "$target/package/dantetimesync.deb")
+ci/depends.sh --mend "$deb"
+depends=$(dpkg-deb --field "$deb" Depends)
+twice=$(tr ',' '\n' <<<"$depends" | awk '{ print $1 }' | sort | uniq -d)
+[ -z "$twice" ] || fail "Depends names $twice more than once: $depends"
+grep -q 'libc6 (>= ' <<<"$depends" || fail "Depends does not say which libc6: $depends"
 dpkg-deb --contents "$deb" | awk '{ print $1, $6 }'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dantetimesync
