@@ -27,7 +27,7 @@ end
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l interface -d 'Listen on this interface only, named by its name or address; "auto" listens on all and follows the one on which a leader is heard [default: auto]' -r
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l capture -d 'How PTP is heard: by the UDP ports 319 and 320 ("udp"), or without holding them ("raw", Windows only). "auto" leaves the ports to Dante\'s own software and to whoever holds them [default: auto]' -r
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l ntp-server -d 'Take the date from this NTP server. Several may be given: with three or more, one that lies is outvoted [default: 10.77.8.2]' -r
-complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l skip-ntp -d 'Do not ask any NTP server: the date stays as it is' -r
+complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l skip-ntp -d 'Do not ask any NTP server: the date stays as it is. Not in one file with ntp-server, nor in one command' -r
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l dry-run -d 'Do everything but steer: the system clock is not touched' -r
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l utc-limit -d 'How far the clock may leave UTC to follow the leader: "none", or a time like "500ms", beyond which it is slewed back to UTC; "0" follows UTC always [default: none; 1ms to 24h]' -r
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -l utc-slew -d 'How fast the clock is slewed back to UTC at most [default: 100; 1 to 500 ppm]' -r
@@ -73,7 +73,7 @@ complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -l 
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -l subdomain -d 'Follow leaders of this PTP subdomain' -r
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -l json -d 'Print the verdict as JSON'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -s h -l help -d 'Print help'
-complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l since -d 'Only what happened since then: a length of time like 30min, 2h or 7d, or a date in UTC like 2026-05-28 or "2026-05-28 20:26"' -r
+complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l since -d 'Only what happened since then: a length of time like 30m, 2h or 7d, or a date in UTC like 2026-05-28 or "2026-05-28 20:26"' -r
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l file -d 'The history' -r -F
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l json -d 'Print JSON, an object a line'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -s h -l help -d 'Print help'
