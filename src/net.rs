@@ -200,9 +200,12 @@ impl NetworkOptions {
         ptp::group(&self.subdomain)
     }
 
-    /// The groups to join; those after the first are a help where that is possible.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let others = ptp::GROUPS.into_iter().filter(|group| self.everything && *group != self.group());
+    /// The groups to join; those after the first are a help where that is possible. Who wants everything, or has
+    /// heard nothing for a while and is `searching`, joins those of other subdomains too: a leader that is pulled up
+    /// is to be named, not taken for silence.
+    pub(crate) fn groups(&self, searching: bool) -> impl Iterator<Item = Ipv4Addr> {
+        let all = self.everything || searching;
+        let others = ptp::GROUPS.into_iter().filter(move |group| all && *group != self.group());
         std::iter::once(self.group()).chain(others)
     }
 }
@@ -284,7 +287,7 @@ pub trait PtpNetwork {
     /// The interfaces that are listened on.
     fn interfaces(&self) -> Vec<Interface>;
 
-    /// Looks at the interfaces again and joins the group anew: after silence, and on link changes.
+    /// Looks at the interfaces again and joins the group anew, and those of other subdomains: after silence.
     ///
     /// # Errors
     /// When no interface can be used; the program goes on and tries again.

@@ -4,7 +4,6 @@
 //! announced again at once.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::interface::{self, Interface};
@@ -116,7 +115,7 @@ impl RealPtpNetwork {
     }
 
     /// Makes the links fit `usable`: drops, opens, and joins the group anew where the interface has changed,
-    /// or everywhere with `all_anew`. Leaving it for a moment may cost a Sync, so not without need.
+    /// or everywhere with `all_anew`, and then those of other subdomains too. Leaving it for a moment may cost a Sync, so not without need.
     fn relink(&mut self, mut usable: Vec<Interface>, all_anew: bool) -> Result<(), NetworkError> {
         self.seen.clone_from(&usable);
         if usable.len() > INTERFACES_MAX {
@@ -133,7 +132,7 @@ impl RealPtpNetwork {
             let known = kept.iter().position(|link| link.is_on(&interface)).map(|at| kept.swap_remove(at));
             let joined = match known {
                 Some(link) if link.interface == interface && !all_anew => Ok(link),
-                Some(link) => link.joined_anew(interface, self.options.group()),
+                Some(link) => link.joined_anew(interface, &self.options, all_anew),
                 None => self.open_link(interface),
             };
             match joined {
@@ -186,7 +185,7 @@ impl RealPtpNetwork {
             self.warn(format!("no stamps by the kernel, the lock will be 1000 times worse: {error}"));
         }
         socket.join(self.options.group(), interface).map_err(|error| join_error(&error))?;
-        for group in self.options.groups().skip(1) {
+        for group in self.options.groups(false).skip(1) {
             let _ = socket.join(group, interface);
         }
         Ok(Listener { port, socket, stamped: stamped.is_ok(), readable: false, error: false })
@@ -307,11 +306,21 @@ impl Link {
     }
 
     /// The same link after a fresh report to the switches, with what has changed about the interface.
-    fn joined_anew(self, interface: Interface, group: Ipv4Addr) -> Result<Self, NetworkError> {
+    fn joined_anew(
+        self,
+        interface: Interface,
+        options: &NetworkOptions,
+        searching: bool,
+    ) -> Result<Self, NetworkError> {
         for listener in &self.listeners {
-            // It may have been lost already.
-            let _ = listener.socket.leave(group, &self.interface);
-            listener.socket.join(group, &interface).map_err(|error| join_error(&error))?;
+            for group in options.groups(searching) {
+                // It may have been lost already, or never joined.
+                let _ = listener.socket.leave(group, &self.interface);
+                let joined = listener.socket.join(group, &interface);
+                if group == options.group() {
+                    joined.map_err(|error| join_error(&error))?;
+                }
+            }
         }
         Ok(Self { interface, ..self })
     }

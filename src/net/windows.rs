@@ -139,7 +139,7 @@ impl RealPtpNetwork {
     }
 
     /// Makes the links fit `usable`, and joins the group anew where an interface has changed, or everywhere with
-    /// `all_anew`.
+    /// `all_anew`, and then those of other subdomains too.
     fn relink(&mut self, usable: &[Interface], all_anew: bool) -> Result<(), NetworkError> {
         let before = std::mem::take(&mut self.links);
         let mut warnings = Vec::new();
@@ -352,7 +352,7 @@ impl Ears {
         let mut first_error = None;
         for interface in usable {
             let kept = !all_anew && before.contains(interface);
-            match if kept { Ok(()) } else { self.join(interface, options) } {
+            match if kept { Ok(()) } else { self.join(interface, options, all_anew) } {
                 Ok(()) => links.push(interface.clone()),
                 Err(error) => {
                     warnings.push(format!("{interface}: {error}"));
@@ -366,7 +366,12 @@ impl Ears {
         }
     }
 
-    fn join(&mut self, interface: &Interface, options: &NetworkOptions) -> Result<(), NetworkError> {
+    fn join(
+        &mut self,
+        interface: &Interface,
+        options: &NetworkOptions,
+        searching: bool,
+    ) -> Result<(), NetworkError> {
         let joined = |result: io::Result<()>| {
             result.map_err(|error| NetworkError::os("join the PTP multicast group", &error))
         };
@@ -374,7 +379,7 @@ impl Ears {
             Self::Ports { event, general } => {
                 joined(event.join(options.group(), interface))?;
                 joined(general.join(options.group(), interface))?;
-                for group in options.groups().skip(1) {
+                for group in options.groups(searching).skip(1) {
                     let _ = event.join(group, interface);
                     let _ = general.join(group, interface);
                 }
@@ -382,10 +387,11 @@ impl Ears {
             }
             Self::Below { member, sockets } => {
                 joined(member.join(options.group(), interface))?;
-                for group in options.groups().skip(1) {
+                for group in options.groups(searching).skip(1) {
                     let _ = member.join(group, interface);
                 }
-                sockets.push(RawSocket::open(interface, options).map_err(|error| raw_error(&error))?);
+                let socket = RawSocket::open(interface, options, searching);
+                sockets.push(socket.map_err(|error| raw_error(&error))?);
                 Ok(())
             }
         }
@@ -395,13 +401,13 @@ impl Ears {
     fn leave(&mut self, interface: &Interface, options: &NetworkOptions) {
         match self {
             Self::Ports { event, general } => {
-                for group in options.groups() {
+                for group in options.groups(true) {
                     let _ = event.leave(group, interface);
                     let _ = general.leave(group, interface);
                 }
             }
             Self::Below { member, sockets } => {
-                for group in options.groups() {
+                for group in options.groups(true) {
                     let _ = member.leave(group, interface);
                 }
                 sockets.retain(|socket| socket.interface() != interface);

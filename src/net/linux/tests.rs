@@ -1,7 +1,7 @@
 //! Real sockets on the loopback, and interfaces in a network namespace of our own.
 #![allow(unsafe_code, reason = "a network namespace is entered by a libc call")]
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
 
 use super::*;
@@ -180,6 +180,30 @@ fn whoever_wants_all_gets_all_and_the_groups_of_other_subdomains() {
             let event = network.next_event(&timeline).unwrap();
             assert!(matches!(event, Some(NetworkEvent::Datagram(_))), "{group}: {event:?}");
         }
+    }
+}
+
+#[test]
+fn after_silence_the_groups_of_other_subdomains_are_heard_too() {
+    let options = options();
+    let event = options.event_port;
+    let mut network = RealPtpNetwork::open(options).unwrap();
+    let timeline = timeline();
+    let sender = UdpSocket::new().unwrap();
+    sender.multicast_by(&network.interfaces()[0]).unwrap();
+    sender.connect(SocketAddrV4::new(Ipv4Addr::new(224, 0, 1, 130), event)).unwrap();
+    // The filter lets 1 in 64 of them through: 2048 draws.
+    let hear = |network: &mut RealPtpNetwork| {
+        (0..2048).any(|_| {
+            sender.send(&[0; 124]).unwrap();
+            network.wait(Span::from_ms(1), &mut []).unwrap();
+            matches!(network.next_event(&timeline).unwrap(), Some(NetworkEvent::Datagram(_)))
+        })
+    };
+    assert!(!hear(&mut network), "a follower needs its own group only");
+    for _ in 0..2 {
+        network.rejoin().unwrap();
+        assert!(hear(&mut network));
     }
 }
 

@@ -42,18 +42,19 @@ pub struct RawSocket {
 }
 
 impl RawSocket {
-    /// Listens on an interface to what `options` ask for.
+    /// Listens on an interface to what `options` ask for, and `searching`, to other subdomains' groups too.
     ///
     /// # Errors
     /// When it is not permitted, or the system has no raw sockets.
-    pub fn open(interface: &Interface, options: &NetworkOptions) -> io::Result<Self> {
+    pub fn open(interface: &Interface, options: &NetworkOptions, searching: bool) -> io::Result<Self> {
         let socket = Arc::new(open_all(interface).or_else(|refusal| {
             // Without the capture a raw socket still hears the UDP of groups it has joined, on systems that have that.
             open_udp(interface, options.group()).map_err(|_| refusal)
         })?);
         let _ = socket.set_recv_buffer_size(SYSTEM_BUFFER);
         let waiting = Arc::new(Waiting::new()?);
-        let mut reader = Reader::new(Arc::clone(&socket), interface.index, options);
+        let groups = options.groups(searching).collect();
+        let mut reader = Reader::new(Arc::clone(&socket), interface.index, options, groups);
         let arrivals = Arrivals::start(socket, Arc::clone(&waiting), move |woken| reader.read(woken))?;
         Ok(Self { interface: interface.clone(), waiting, arrivals })
     }
@@ -108,13 +109,13 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(socket: Arc<Socket>, interface: u32, options: &NetworkOptions) -> Self {
+    fn new(socket: Arc<Socket>, interface: u32, options: &NetworkOptions, groups: Vec<Ipv4Addr>) -> Self {
         let sieve = |port| (!options.everything).then(|| Sieve::new(port, options.subdomain));
         let port = |number, port| (number, port, sieve(port));
         Self {
             socket,
             interface,
-            groups: options.groups().collect(),
+            groups,
             ports: [port(options.event_port, Port::Event), port(options.general_port, Port::General)],
             buffer: vec![0; BUFFER_SIZE],
             stamping: Stamping::default(),
