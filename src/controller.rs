@@ -5,6 +5,7 @@ mod foreign;
 mod health;
 mod history;
 mod kernel;
+mod names;
 mod ntp;
 mod report;
 mod resume;
@@ -18,7 +19,7 @@ use crate::discipline::{Decision, Discipline, LeaderNow, View};
 use crate::estimator::leader::{Change, LeaderEstimator, Verdict};
 use crate::estimator::utc::UtcEstimator;
 use crate::events::EventKind;
-use crate::net::{NetworkEvent, Pollable, PtpNetwork, StampSource};
+use crate::net::{Interface, NetworkEvent, Pollable, PtpNetwork, StampSource};
 use crate::ntp::NtpSource;
 use crate::ntp::client::Client;
 use crate::ptp::follower::Follower;
@@ -29,6 +30,7 @@ use foreign::Foreigners;
 pub use foreign::Lookup;
 use health::Health;
 use history::History;
+use names::Names;
 use ntp::Fix;
 use report::Reporter;
 use resume::Continuity;
@@ -97,6 +99,7 @@ pub struct PtpController<N, C, S> {
     kernel_leap: KernelLeap,
     continuity: Continuity,
     history: History,
+    names: Names,
     /// Who took the stamp of the last sample.
     stamps: Option<StampSource>,
     steps: u64,
@@ -130,6 +133,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             kernel_leap: KernelLeap::None,
             continuity: Continuity::default(),
             history: History::default(),
+            names: Names::default(),
             stamps: None,
             steps: 0,
             others: Vec::new(),
@@ -138,8 +142,14 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             ntp,
             config,
         };
-        controller.follower.set_interfaces(&controller.network.interfaces());
+        controller.listens_on(&controller.network.interfaces());
         controller
+    }
+
+    /// These interfaces are listened on now.
+    fn listens_on(&mut self, interfaces: &[Interface]) {
+        self.names.learn(interfaces);
+        self.follower.set_interfaces(interfaces);
     }
 
     /// When somebody else changes the clock, `lookup` names who may have done it.
@@ -272,8 +282,8 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
                 Outcome::Dropped(reason) => debug!(?reason, source = %datagram.source, "datagram not used"),
             },
             NetworkEvent::LinkChanged { listening } => {
-                info!(interfaces = %names(&listening), "interfaces changed");
-                self.follower.set_interfaces(&listening);
+                info!(interfaces = %named(&listening), "interfaces changed");
+                self.listens_on(&listening);
                 self.client.network_changed(self.now);
             }
             // A listener sends nothing, so there is nothing to redeem; a path-delay measurement would.
@@ -318,7 +328,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         self.rejoin_at = self.now + REJOIN_AFTER;
         let rejoined = self.network.rejoin();
         self.health.joining(rejoined.err());
-        self.follower.set_interfaces(&self.network.interfaces());
+        self.listens_on(&self.network.interfaces());
     }
 
     fn decide(&mut self) {
@@ -454,7 +464,10 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 }
 
-fn names(interfaces: &[crate::net::Interface]) -> String {
+fn named(interfaces: &[Interface]) -> String {
+    if interfaces.is_empty() {
+        return "none".to_owned();
+    }
     interfaces.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 

@@ -9,7 +9,7 @@ use crate::config::{DEFAULT_NTP_SERVER, UtcLimit};
 use crate::discipline::Outlook;
 use crate::estimator::leader::BOUND_SIGMAS;
 use crate::events::EventKind;
-use crate::net::{Interface, PtpNetwork};
+use crate::net::PtpNetwork;
 use crate::ntp::NtpSource;
 use crate::ptp::follower::LeaderRecord;
 use crate::snapshot::{
@@ -174,7 +174,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     }
 
     fn interface_name(&self, index: u32) -> String {
-        name_of(&self.network.interfaces(), index)
+        self.names.of(index)
     }
 
     /// System clock minus UTC.
@@ -288,14 +288,10 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             let (followed, data) = (self.follower.is_followed(record), &record.data);
             (!followed, !record.qualified, !data.preferred, data.stratum, record.id)
         });
-        let interfaces = self.network.interfaces();
-        records
-            .into_iter()
-            .map(|record| self.leader_row(record, name_of(&interfaces, record.interface)))
-            .collect()
+        records.into_iter().map(|record| self.leader_row(record)).collect()
     }
 
-    fn leader_row(&self, record: &LeaderRecord, interface: String) -> LeaderRow {
+    fn leader_row(&self, record: &LeaderRecord) -> LeaderRow {
         let newcomer = self.follower.probation();
         let on_probation = newcomer.is_some_and(|it| it.id == record.id && it.interface == record.interface);
         let standing = match (self.follower.is_followed(record), record.qualified) {
@@ -311,7 +307,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         LeaderRow {
             id: record.id,
             address: record.address,
-            interface,
+            interface: self.interface_name(record.interface),
             standing,
             probation_left_ns: self.follower.probation_left().filter(|_| on_probation).map(Span::as_ns),
             stratum: record.data.stratum,
@@ -357,11 +353,6 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             slew_for_ns: ns(outlook.slew_for),
         }
     }
-}
-
-fn name_of(interfaces: &[Interface], index: u32) -> String {
-    let found = interfaces.iter().find(|interface| interface.index == index);
-    found.map_or_else(|| index.to_string(), |interface| interface.name.clone())
 }
 
 fn scaled(sigma: Rate) -> Rate {
