@@ -309,7 +309,7 @@ fn without_a_lock_it_says_why_and_what_to_do() {
     assert_eq!(near(&status), "Not locked, Holdover for 3.0 s: the leader has been silent for 5.5 s");
     assert!(advice(&status).contains("eth0") && advice(&status).contains("querier"));
     status.snapshot.state = State::Conflict;
-    assert_eq!(advice(&status), "stop chronyd (pid 812)");
+    assert_eq!(advice(&status), "stop chronyd (pid 812).");
     status.snapshot.state = State::NoLeader;
     assert!(advice(&status).contains("_ALT1") && advice(&status).contains("cannot be followed"));
     status.snapshot.other_subdomain = None;

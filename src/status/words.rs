@@ -87,8 +87,18 @@ fn prospect(snapshot: &Snapshot, utc: &UtcView) -> String {
     }
 }
 
-/// What to do about a clock that is not locked; None where it is.
+/// What to do about a clock that is not locked, in whole sentences; None where it is.
 pub fn advice(status: &Status, age: Span) -> Option<String> {
+    advice_at(status, age).map(|advice| sentence(&advice))
+}
+
+/// With one end.
+fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{text}{end}")
+}
+
+fn advice_at(status: &Status, age: Span) -> Option<String> {
     let snapshot = &status.snapshot;
     if age > STALE {
         return Some(format!(
@@ -167,7 +177,7 @@ pub fn screen(status: &Status, age: Span) -> String {
     let mut out = headline(status, age);
     out.push('\n');
     if let Some(advice) = advice(status, age) {
-        let _ = writeln!(out, "To do: {advice}.");
+        let _ = writeln!(out, "To do: {advice}");
     }
     out.push('\n');
     for (name, text) in facts(status) {

@@ -167,7 +167,7 @@ fn draw_answer(frame: &mut Frame<'_>, area: Rect, view: &View, now: Timestamp<Ra
         (None, Some(status)) => {
             let age = now - Timestamp::from_ns(status.snapshot.raw_ns);
             let age = if view.paused { Span::ZERO } else { age };
-            let advice = words::advice(status, age).map(|advice| Line::raw(format!("To do: {advice}.")));
+            let advice = words::advice(status, age).map(|advice| Line::raw(format!("To do: {advice}")));
             let style = view.palette.state(Some(status.snapshot.state));
             let headline = Line::styled(words::headline(status, age), style);
             Text::from(std::iter::once(headline).chain(advice).collect::<Vec<_>>())
