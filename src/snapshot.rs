@@ -1,5 +1,7 @@
 //! What the program knows at one moment: everything that is shown, logged or tested is read from here.
 
+pub mod obstacle;
+
 use std::net::Ipv4Addr;
 
 use crate::estimator::utc::Role;
@@ -114,6 +116,9 @@ pub struct LeaderRow {
     pub qualified: bool,
     /// Its Sync interval: announced at first, then measured.
     pub interval_ns: i64,
+    /// Time since its first Sync.
+    #[serde(default)]
+    pub first_heard_age_ns: i64,
     /// Time since its last Sync.
     pub heard_age_ns: i64,
     /// Time since its last complete pair; absent before the first one.
@@ -130,7 +135,7 @@ pub struct LeaderRow {
 pub enum Standing {
     /// It is followed.
     Followed,
-    /// It is the one that was followed, and has fallen silent.
+    /// It is the one that was followed, and no pair of Sync and Follow_Up comes of it any more.
     Silent,
     /// It is better than the one that is followed, and must go on being so for ten seconds.
     Probation,
@@ -179,6 +184,8 @@ pub struct NtpServerView {
     pub root_distance_ns: i64,
     /// Time since its last answer.
     pub age_ns: Option<i64>,
+    /// Why its last answer was not used, or why there is none: to be read behind its name.
+    pub refusal: Option<String>,
 }
 
 /// What is done about the error against UTC. Times that cannot be foretold are absent.
@@ -243,10 +250,17 @@ pub struct Snapshot {
     pub leader: Option<LeaderView>,
     /// All leaders that are known, the best first.
     pub leaders: Vec<LeaderRow>,
-    /// Only PTPv2 was heard in the last 10 s.
+    /// Only PTPv2 was heard in the last minute.
     pub only_ptp_v2: bool,
+    /// The PTP subdomain whose leaders are followed.
+    #[serde(default)]
+    pub subdomain: String,
     /// The last other PTP subdomain that was heard.
     pub other_subdomain: Option<String>,
+    /// Time since it was heard.
+    pub other_subdomain_age_ns: Option<i64>,
+    /// Time since the last Follow_Up of our subdomain, of whichever leader.
+    pub follow_up_age_ns: Option<i64>,
     /// Changes when a leader reboots or an unrelated one takes over.
     pub timescale: TimescaleId,
     /// System clock minus its target. Against the leader as heard here: the unknown path delay is not in it.
@@ -317,7 +331,10 @@ impl Snapshot {
             leader: None,
             leaders: Vec::new(),
             only_ptp_v2: false,
+            subdomain: String::new(),
             other_subdomain: None,
+            other_subdomain_age_ns: None,
+            follow_up_age_ns: None,
             timescale: TimescaleId::default(),
             offset: None,
             rate: None,

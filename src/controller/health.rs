@@ -80,9 +80,14 @@ impl Health {
 
     /// What is wrong, in one line.
     pub fn fault(&self) -> Option<&str> {
+        self.blocking().or(self.status.as_deref())
+    }
+
+    /// The same, of what a lock depends on.
+    pub fn blocking(&self) -> Option<&str> {
         let clock = self.clock.as_deref().or(self.reading.as_deref());
         let network = self.network.as_deref().or(self.event.as_deref()).or(self.joining.as_deref());
-        clock.or(network).or(self.status.as_deref())
+        clock.or(network)
     }
 }
 

@@ -204,16 +204,20 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     /// The servers, for the snapshot.
     pub(super) fn ntp_servers_view(&self) -> Vec<NtpServerView> {
         let names = self.config.ntp_servers.iter();
-        let view = |(name, report): (&String, crate::estimator::utc::ServerReport)| NtpServerView {
-            name: name.clone(),
-            role: report.role,
-            offset_ns: report.offset.map(Span::as_ns),
-            sigma_ns: report.sigma.map(Span::as_ns),
-            delay_ns: report.delay.as_ns(),
-            root_distance_ns: report.root_distance.as_ns(),
-            age_ns: report.last.map(|last| (self.now - last).as_ns()),
+        let refusal = |index| self.client.refusal(ServerIndex(index)).map(ToString::to_string);
+        let view = |(index, (name, report)): (usize, (&String, crate::estimator::utc::ServerReport))| {
+            NtpServerView {
+                name: name.clone(),
+                role: report.role,
+                offset_ns: report.offset.map(Span::as_ns),
+                sigma_ns: report.sigma.map(Span::as_ns),
+                delay_ns: report.delay.as_ns(),
+                root_distance_ns: report.root_distance.as_ns(),
+                age_ns: report.last.map(|last| (self.now - last).as_ns()),
+                refusal: refusal(index),
+            }
         };
-        names.zip(self.utc.servers(self.now)).map(view).collect()
+        names.zip(self.utc.servers(self.now)).enumerate().map(view).collect()
     }
 }
 

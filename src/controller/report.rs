@@ -12,6 +12,7 @@ use crate::events::EventKind;
 use crate::net::PtpNetwork;
 use crate::ntp::NtpSource;
 use crate::ptp::follower::LeaderRecord;
+use crate::snapshot::obstacle::Obstacle;
 use crate::snapshot::{
     BoundedRate, BoundedTime, LeaderRow, LeaderView, LimitsView, SlewView, Snapshot, Standing, State,
     UtcView, subdomain_name,
@@ -35,6 +36,7 @@ pub struct Reporter {
     summary_at: Timestamp<Raw>,
     ntp_warned: bool,
     version_two_warned: bool,
+    subdomain_warned: bool,
     probation_warned: Option<LeaderId>,
     announcer: Announcer,
     locks: u64,
@@ -50,6 +52,7 @@ impl Reporter {
             summary_at: now + SUMMARY_EVERY,
             ntp_warned: false,
             version_two_warned: false,
+            subdomain_warned: false,
             probation_warned: None,
             announcer: Announcer::new(),
             locks: 0,
@@ -70,6 +73,8 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             }
             let reason = reason.to_owned();
             let snapshot = self.snapshot();
+            // A fault has a line of its own.
+            let reason = if self.health.blocking().is_some() { reason } else { snapshot.reason.clone() };
             info!(
                 offset_ns = snapshot.offset.map(|offset| offset.value_ns.round()),
                 offset_bound_ns = snapshot.offset.map(|offset| offset.bound_ns.round()),
@@ -85,6 +90,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             self.reporter.summary_at = self.now + SUMMARY_EVERY;
             self.summarise();
         }
+        self.report_subdomain();
         self.report_ntp();
     }
 
@@ -115,6 +121,17 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         }
     }
 
+    /// Says once that nobody follows the subdomain that is heard instead of ours.
+    fn report_subdomain(&mut self) {
+        let missing = self.follower.parent().is_none() && !self.reporter.subdomain_warned;
+        if missing && let Some(heard) = self.follower.foreign_subdomain() {
+            self.reporter.subdomain_warned = true;
+            let (heard, own) = (subdomain_name(&heard), subdomain_name(&self.config.subdomain));
+            let obstacle = Obstacle::OtherSubdomain { heard, own };
+            warn!("{obstacle}: {}", obstacle.cure());
+        }
+    }
+
     fn report_ntp(&mut self) {
         let asked = !self.config.ntp_servers.is_empty();
         let waited = self.now - self.started >= NTP_PATIENCE;
@@ -122,8 +139,10 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             self.reporter.ntp_warned = true;
             let servers = self.config.ntp_servers.join(", ");
             let default = if servers == DEFAULT_NTP_SERVER { " (the built-in default)" } else { "" };
+            // What it answers instead was said already.
+            let usable = if self.client.refuses_answers() { " can be used" } else { "" };
             warn!(
-                "no answer from NTP server {servers}{default}: the date stays as it is. Name a server with \
+                "no answer from NTP server {servers}{default}{usable}: the date stays as it is. Name a server with \
                  --ntp-server HOST, or do without by --skip-ntp"
             );
         }
@@ -197,13 +216,20 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
 
     /// What is known now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
+        let mut snapshot = Snapshot {
             leaders: self.leader_rows(),
+            subdomain: subdomain_name(&self.config.subdomain),
             interfaces: self.network.interfaces(),
             ntp_servers: self.ntp_servers_view(),
             events: self.history.shown(),
             ..self.glance()
+        };
+        if self.health.blocking().is_none()
+            && let Some(obstacle) = Obstacle::of(&snapshot)
+        {
+            snapshot.reason = obstacle.explain(&snapshot.reason, snapshot.state);
         }
+        snapshot
     }
 
     /// The same without its lists, for who looks hundreds of times a second.
@@ -216,7 +242,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         let leader_line = seen.or_else(|| self.leader.line(self.now));
         let (samples, outliers) = self.leader.counts();
         let (ntp_requests, ntp_rejected) = self.client.counts();
-        let fault = self.health.fault().filter(|_| state != State::Locked);
+        let fault = self.health.blocking().filter(|_| state != State::Locked);
         Snapshot {
             raw_ns: self.now.as_ns(),
             system_ns: self.timeline.system_at(self.now).map(Timestamp::as_ns),
@@ -230,7 +256,10 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             leader: self.leader_view(),
             leaders: Vec::new(),
             only_ptp_v2: self.follower.only_version_two(),
+            subdomain: String::new(),
             other_subdomain: self.follower.foreign_subdomain().map(|name| subdomain_name(&name)),
+            other_subdomain_age_ns: self.follower.foreign_subdomain_heard().map(|at| (self.now - at).as_ns()),
+            follow_up_age_ns: self.follower.follow_up_heard().map(|at| (self.now - at).as_ns()),
             timescale: self.leader.timescale(),
             offset: deviation.map(|deviation| BoundedTime {
                 value_ns: deviation.offset.as_ns_f64(),
@@ -314,6 +343,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             preferred: record.data.preferred,
             qualified: record.qualified,
             interval_ns: record.interval.as_ns(),
+            first_heard_age_ns: (self.now - record.first_heard).as_ns(),
             heard_age_ns: (self.now - record.last_heard).as_ns(),
             pair_age_ns: (record.pairs > 0).then(|| (self.now - record.last_sample).as_ns()),
             syncs: record.syncs,

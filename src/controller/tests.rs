@@ -34,6 +34,7 @@ mod network;
 mod policy;
 mod resume;
 mod shown;
+mod why;
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
@@ -71,6 +72,10 @@ struct World {
     system: Line<System, Raw>,
     leader: Line<Leader, Raw>,
     leader_talks: bool,
+    /// What gets through of it by the ports 319 and 320.
+    syncs: bool,
+    follow_ups: bool,
+    interfaces: Vec<Interface>,
     stratum: u8,
     uuid: [u8; 6],
     sequence: u16,
@@ -81,6 +86,8 @@ struct World {
     ntp_ahead: i64,
     /// What a server adds to that of its own, by its number.
     ntp_lies: Vec<i64>,
+    /// What servers say that they can be off themselves.
+    ntp_dispersion: Span,
     leap: Leap,
     ntp_events: Vec<(i64, NtpEvent)>,
     commands: Vec<(i64, Command)>,
@@ -109,6 +116,9 @@ impl World {
             system: Line::exact(Timestamp::from_ns(UTC_0 + raw.as_ns() + 20 * MS), raw, Rate::ZERO),
             leader: Line::exact(Timestamp::from_ns(LEADER_0), raw, Rate::from_ppm(LEADER_PPM)),
             leader_talks: true,
+            syncs: true,
+            follow_ups: true,
+            interfaces: vec![eth0()],
             stratum: 121,
             uuid: [0x00, 0x1d, 0xc1, 0, 0, 1],
             sequence: 0,
@@ -118,6 +128,7 @@ impl World {
             ntp: Ntp::Answers,
             ntp_ahead: 0,
             ntp_lies: Vec::new(),
+            ntp_dispersion: Span::from_ms(2),
             leap: Leap::None,
             ntp_events: Vec::new(),
             commands: Vec::new(),
@@ -178,7 +189,8 @@ impl World {
         let precise_origin = WireTime::from_timestamp(sent).unwrap();
         let follow_up = Body::FollowUp { associated_sequence_id, precise_origin };
         let follow_up = datagram(arrives + MS, self.uuid, self.sequence, follow_up);
-        self.datagrams.extend([(arrives, sync), (arrives + MS, follow_up)]);
+        self.datagrams.extend(self.syncs.then_some((arrives, sync)));
+        self.datagrams.extend(self.follow_ups.then_some((arrives + MS, follow_up)));
     }
 
     fn sync_body(&self, sent: Timestamp<Leader>) -> Body<'static> {
@@ -204,7 +216,7 @@ impl World {
             leap: self.leap,
             stratum: if matches!(self.ntp, Ntp::Kisses(_)) { 0 } else { 2 },
             reference_id: if let Ntp::Kisses(code) = self.ntp { *code } else { [10, 77, 8, 1] },
-            root_dispersion: Span::from_ms(2),
+            root_dispersion: self.ntp_dispersion,
             origin: request.transmit,
             receive: NtpTime::from_utc(Timestamp::from_ns(now)),
             transmit: NtpTime::from_utc(Timestamp::from_ns(now)),
@@ -302,7 +314,7 @@ impl PtpNetwork for FakeNetwork {
         Ok(take_due(&mut world.datagrams, now).map(NetworkEvent::Datagram))
     }
     fn interfaces(&self) -> Vec<Interface> {
-        vec![eth0()]
+        self.0.borrow().interfaces.clone()
     }
     fn rejoin(&mut self) -> Result<(), NetworkError> {
         let mut world = self.0.borrow_mut();
@@ -572,7 +584,7 @@ fn states_are_said_once_each() {
         assert_eq!(play.log.count(state), 1, "{:?}", play.log.lines());
     }
     assert_eq!(play.log.count("leader elected"), 1);
-    assert_eq!(play.log.count("eth0"), 1, "the interface by its name: {:?}", play.log.lines());
+    assert_eq!(play.log.count("interface=\"eth0\""), 1, "the interface by its name: {:?}", play.log.lines());
     assert_eq!(play.log.count("stepped the clock"), 1);
 }
 

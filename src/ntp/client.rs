@@ -86,7 +86,7 @@ pub enum Rejected {
     #[error("gives times that cannot be ({0} on the wire)")]
     Times(Span),
     /// It arrived without a usable stamp.
-    #[error("arrived without a stamp")]
+    #[error("answers, but its answers arrive without a stamp")]
     NoStamp,
     /// The operating system could not send, or the port is closed.
     #[error("cannot be reached: {0}")]
@@ -172,6 +172,8 @@ struct Server {
     ever_answered: bool,
     /// It does not want to be asked.
     refuses: bool,
+    /// Why its last answer did not count, or none came.
+    refusal: Option<Rejected>,
 }
 
 /// What came of an event.
@@ -292,6 +294,7 @@ impl Client {
                 if let Some(server) = self.servers.get_mut(server.0).filter(|server| server.open.is_some()) {
                     server.open = None;
                     server.lost();
+                    server.refusal = Some(Rejected::Unreachable(reason.clone()));
                 }
                 Err(Rejected::Unreachable(reason))
             }
@@ -327,19 +330,33 @@ impl Client {
         server.open = None;
         if packet.stratum == 0 {
             server.kissed(&packet.reference_id);
-            return Err(Rejected::Kiss(packet.reference_id.escape_ascii().to_string()));
+            let kiss = Rejected::Kiss(packet.reference_id.escape_ascii().to_string());
+            server.refusal = Some(kiss.clone());
+            return Err(kiss);
         }
         let exchange = arrived.and_then(|arrived| check(index, &packet, open.sent, arrived));
         match exchange {
             Ok(_) => server.answered(),
             Err(_) => server.lost(),
         }
+        server.refusal = exchange.as_ref().err().cloned();
         exchange
     }
 
     /// Requests made, and answers that did not count.
     pub fn counts(&self) -> (u64, RejectedCounts) {
         (self.requests, self.rejected)
+    }
+
+    /// Why this server's last answer did not count, or none came; `None` if it counted, or nothing was heard at all.
+    pub fn refusal(&self, index: ServerIndex) -> Option<&Rejected> {
+        self.servers.get(index.0)?.refusal.as_ref()
+    }
+
+    /// Whether any server answers what cannot be used.
+    pub fn refuses_answers(&self) -> bool {
+        let answer = |reason: &Rejected| !matches!(reason, Rejected::Unreachable(_));
+        self.servers.iter().any(|server| server.refusal.as_ref().is_some_and(answer))
     }
 
     /// Whether any server has answered yet.
@@ -369,6 +386,7 @@ impl Server {
             poll_least: POLL_MIN,
             ever_answered: false,
             refuses: false,
+            refusal: None,
         }
     }
 

@@ -26,8 +26,9 @@ const PROBATION: Span = Span::from_secs(10);
 /// How long the first choice of an interface waits for leaders on the other ones.
 const FIRST_CHOICE: Span = Span::from_secs(1);
 
-/// How long one version-2 message, or one version-1 message, tells what is spoken on the network.
-const VERSION_MEMORY: Span = Span::from_secs(10);
+/// How long one version-2 message, or one version-1 message, tells what is spoken on the network. The filter lets
+/// through 1 in 64 of them: of a lone PTPv2 leader that is one in some 25 s.
+const VERSION_MEMORY: Span = Span::from_secs(60);
 
 /// Follows the leader of one subdomain. Values in, values out: it has no clock and no socket.
 #[derive(Debug)]
@@ -42,7 +43,8 @@ pub struct Follower {
     choosing_since: Option<Timestamp<Raw>>,
     version_one_heard: Option<Timestamp<Raw>>,
     version_two_heard: Option<Timestamp<Raw>>,
-    foreign_subdomain: Option<[u8; 16]>,
+    foreign_subdomain: Option<([u8; 16], Timestamp<Raw>)>,
+    follow_up_heard: Option<Timestamp<Raw>>,
     drops: DropCounts,
     now: Timestamp<Raw>,
 }
@@ -103,6 +105,7 @@ impl Follower {
             version_one_heard: None,
             version_two_heard: None,
             foreign_subdomain: None,
+            follow_up_heard: None,
             drops: DropCounts::default(),
             now: Timestamp::EPOCH,
         }
@@ -182,7 +185,7 @@ impl Follower {
         self.selected
     }
 
-    /// PTPv2 was heard in the last 10 s, and no PTPv1 of any subdomain.
+    /// PTPv2 was heard in the last minute, and no PTPv1 of any subdomain.
     pub fn only_version_two(&self) -> bool {
         let lately = |heard: Option<Timestamp<Raw>>| heard.is_some_and(|at| self.now - at <= VERSION_MEMORY);
         lately(self.version_two_heard) && !lately(self.version_one_heard)
@@ -190,7 +193,17 @@ impl Follower {
 
     /// The last other subdomain that was heard.
     pub fn foreign_subdomain(&self) -> Option<[u8; 16]> {
-        self.foreign_subdomain
+        self.foreign_subdomain.map(|(name, _)| name)
+    }
+
+    /// When that was.
+    pub fn foreign_subdomain_heard(&self) -> Option<Timestamp<Raw>> {
+        self.foreign_subdomain.map(|(_, at)| at)
+    }
+
+    /// When a Follow_Up of our subdomain was heard last, of whichever leader and with or without its Sync.
+    pub fn follow_up_heard(&self) -> Option<Timestamp<Raw>> {
+        self.follow_up_heard
     }
 
     fn accept(&mut self, datagram: &Datagram) -> Result<Outcome, DropReason> {
@@ -202,12 +215,13 @@ impl Follower {
         }
         let Message { header, body } = message?;
         if header.subdomain != self.subdomain {
-            self.foreign_subdomain = Some(header.subdomain);
+            self.foreign_subdomain = Some((header.subdomain, self.now));
             return Err(DropReason::Subdomain);
         }
         match (body, datagram.port) {
             (Body::Sync(sync), Port::Event) => self.handle_sync(&header, &sync, datagram),
             (Body::FollowUp { associated_sequence_id, precise_origin }, Port::General) => {
+                self.follow_up_heard = Some(self.now);
                 let key = Key { id: header.leader_id(), interface: datagram.interface };
                 let sent = precise_origin.to_timestamp()?;
                 self.handle_follow_up(key, associated_sequence_id, sent)
@@ -1106,9 +1120,9 @@ mod tests {
         assert!(follower.only_version_two());
         follower.handle_datagram(&device(1).sync(0, ms(1_000)), ms(1_000));
         assert!(!follower.only_version_two());
-        follower.handle_datagram(&version_two, ms(11_001));
+        follower.handle_datagram(&version_two, ms(61_001));
         assert!(follower.only_version_two());
-        follower.handle_time(ms(21_002));
+        follower.handle_time(ms(121_002));
         assert!(!follower.only_version_two());
     }
 

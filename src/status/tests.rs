@@ -40,6 +40,7 @@ fn row(text: &str, standing: Standing) -> LeaderRow {
         preferred: standing == Standing::Followed,
         qualified: true,
         interval_ns: 250_000_000,
+        first_heard_age_ns: seconds(7_990),
         heard_age_ns: 41_000_000,
         pair_age_ns: Some(41_000_000),
         syncs: 31_920,
@@ -73,7 +74,10 @@ fn full() -> Status {
         }),
         leaders: vec![row(leader, Standing::Followed), row("00:1d:c1:00:00:07/1", Standing::Probation)],
         only_ptp_v2: false,
+        subdomain: "_DFLT".to_owned(),
         other_subdomain: Some("_ALT1".to_owned()),
+        other_subdomain_age_ns: Some(seconds(12)),
+        follow_up_age_ns: Some(40_000_000),
         timescale: TimescaleId(1),
         offset: Some(BoundedTime { value_ns: 412.5, bound_ns: 3_120.0 }),
         rate: Some(BoundedRate { value_ppb: 3.5, bound_ppb: 20.25 }),
@@ -113,6 +117,7 @@ fn full() -> Status {
             delay_ns: 60_000,
             root_distance_ns: 10_000,
             age_ns: Some(seconds(31)),
+            refusal: None,
         }],
         target: None,
         steps: 1,
@@ -166,6 +171,8 @@ fn example_paths() -> BTreeSet<String> {
     let mut value = serde_json::to_value(full()).unwrap();
     // Absent by its nature for a leader that is not on probation; there is another one that is.
     value["leaders"][0].as_object_mut().unwrap().remove("probation_left_ns");
+    // And for a server that answers well.
+    value["ntp_servers"][0]["refusal"] = "is not synchronised itself (stratum 16)".into();
     // Without the reason, which is empty with a lock.
     paths(&value, "", &mut found);
     found
@@ -294,7 +301,10 @@ fn a_lock_is_told_in_one_line() {
     status.snapshot.utc_limit_ns = None;
     assert!(near(&status).ends_with("(leader runs +8.1 ppm against UTC, no limit set)"));
     status.snapshot.utc = None;
-    assert!(near(&status).ends_with("UTC unknown (no NTP server has answered)"));
+    assert!(
+        near(&status)
+            .ends_with("UTC unknown (the NTP server ntp.example.org has answered, not often enough yet)")
+    );
     assert_eq!(words::advice(&status, Span::ZERO), None);
 }
 
@@ -304,30 +314,128 @@ fn without_a_lock_it_says_why_and_what_to_do() {
     let advice = |status: &Status| words::advice(status, Span::ZERO).unwrap();
     let fault = status.snapshot.fault.take();
     status.snapshot.state = State::Holdover;
+    status.snapshot.leaders = vec![silent(5, 5)];
+    (status.snapshot.other_subdomain, status.snapshot.follow_up_age_ns) = (None, None);
     status.snapshot.state_age_ns = seconds(3);
     status.snapshot.reason = "the leader has been silent for 5.5 s".to_owned();
     assert_eq!(near(&status), "Not locked, Holdover for 3.0 s: the leader has been silent for 5.5 s");
     assert!(advice(&status).contains("eth0") && advice(&status).contains("querier"));
     status.snapshot.state = State::Conflict;
-    assert_eq!(advice(&status), "stop chronyd (pid 812).");
-    status.snapshot.state = State::NoLeader;
-    assert!(advice(&status).contains("_ALT1") && advice(&status).contains("cannot be followed"));
-    status.snapshot.other_subdomain = None;
+    assert_eq!(advice(&status), "stop chronyd (pid 812). This program goes on after a minute of peace.");
+    (status.snapshot.state, status.snapshot.leader) = (State::NoLeader, None);
+    status.snapshot.other_subdomain = Some("_ALT1".to_owned());
+    status.snapshot.leaders = vec![silent(0, 30)];
     assert!(advice(&status).contains("port 320"));
     status.snapshot.leaders.clear();
-    assert!(advice(&status).contains("63870 PTP packets"));
+    status.snapshot.follow_up_age_ns = None;
+    assert!(advice(&status).contains("Sample Rate Pull-up"));
+    status.snapshot.other_subdomain = None;
+    assert!(advice(&status).contains("dantetimesync monitor"));
     status.snapshot.network.received = 0;
-    assert!(advice(&status).contains("no PTP arrives on eth0"));
+    assert!(advice(&status).starts_with("is eth0 on the Dante network"));
+    status.snapshot.uptime_ns = seconds(12);
+    assert!(advice(&status).starts_with("wait"));
     status.snapshot.only_ptp_v2 = true;
-    assert!(advice(&status).contains("PTPv2"));
-    (status.snapshot.state, status.snapshot.fault) = (State::Acquiring, fault);
-    // Waiting does not mend what is broken.
-    assert!(advice(&status).contains("No buffer space"));
-    status.snapshot.fault = None;
+    assert!(advice(&status).contains("PTPv1"));
+    status.snapshot.state = State::Acquiring;
+    (status.snapshot.leaders, status.snapshot.state_age_ns) = (full().snapshot.leaders, seconds(3));
     assert!(advice(&status).contains("half a minute"));
+    status.snapshot.state_age_ns = seconds(300);
+    assert!(advice(&status).contains("scatter of 6.9 µs"));
+    // Waiting does not mend what is broken.
+    status.snapshot.reason = fault.clone().unwrap();
+    status.snapshot.fault = fault;
+    assert!(advice(&status).contains("No buffer space"));
     // A loop that stands still is worse than all of that.
     assert!(words::headline(&status, Span::from_secs(9)).contains("nothing new for 9.0 s"));
     assert!(words::advice(&status, Span::from_secs(9)).unwrap().contains("4711"));
+}
+
+/// Every situation that the words know, as far as a snapshot can tell them apart.
+fn situations() -> Vec<Status> {
+    let mut found = vec![full()];
+    let states = [
+        State::Starting,
+        State::NoLeader,
+        State::Acquiring,
+        State::Locked,
+        State::Holdover,
+        State::Lost,
+        State::Conflict,
+    ];
+    let changes: [fn(&mut Snapshot); 20] = [
+        |_| {},
+        |it| it.interfaces.clear(),
+        |it| it.rivals.clear(),
+        |it| it.only_ptp_v2 = true,
+        |it| it.other_subdomain = Some("_ALT1".to_owned()),
+        |it| it.other_subdomain = Some("STUDIO".to_owned()),
+        |it| it.network.received = 0,
+        |it| it.fault = Some("cannot use the network: it is gone.".to_owned()),
+        |it| (it.fault, it.reason) = (Some("it is gone".to_owned()), "it is gone".to_owned()),
+        |it| it.leaders = vec![silent(0, 30)],
+        |it| it.leaders = vec![silent(30, 30)],
+        |it| it.drops.add(DropReason::NoStamp),
+        |it| it.drops.add(DropReason::NeverLeads),
+        |it| it.uptime_ns = seconds(3),
+        |it| it.state_age_ns = seconds(3),
+        |it| it.utc = None,
+        |it| it.ntp_servers.clear(),
+        |it| it.ntp_servers[0].age_ns = None,
+        |it| it.ntp_servers[0].role = Role::Undecided,
+        |it| it.jitter_ns = None,
+    ];
+    for state in states {
+        // What is heard of a leader, and what is heard besides.
+        for leaders in [true, false] {
+            for change in changes {
+                let mut status = full();
+                let snapshot = &mut status.snapshot;
+                snapshot.fault = None;
+                snapshot.other_subdomain = None;
+                snapshot.reason = "it is so".to_owned();
+                snapshot.state = state;
+                if !leaders {
+                    (snapshot.leader, snapshot.utc) = (None, None);
+                    snapshot.leaders.clear();
+                }
+                change(snapshot);
+                found.push(status);
+            }
+        }
+    }
+    found
+}
+
+/// A leader that was followed: so many seconds ago came its last Sync, and the last that was completed.
+fn silent(heard: i64, paired: i64) -> LeaderRow {
+    LeaderRow {
+        qualified: false,
+        heard_age_ns: seconds(heard),
+        pair_age_ns: Some(seconds(paired)),
+        ..row("00:1d:c1:a1:72:3c/1", Standing::Silent)
+    }
+}
+
+#[test]
+fn no_hint_ends_twice_or_has_a_hole() {
+    let mut hints = BTreeSet::new();
+    for status in situations() {
+        for age in [Span::ZERO, Span::from_secs(9)] {
+            let screen = words::screen(&status, age);
+            let hint = screen.lines().find(|line| line.starts_with("To do: ")).map(str::to_owned);
+            hints.extend(hint);
+            hints.insert(words::headline(&status, age));
+        }
+    }
+    assert!(hints.len() > 20, "{hints:#?}");
+    for hint in &hints {
+        for wrong in ["?.", "..", "!.", ".?", "  ", " .", " ,", ",.", ";.", ": .", "()"] {
+            assert!(!hint.contains(wrong), "{wrong:?} in {hint}");
+        }
+        let whole = !hint.starts_with("To do: ") || hint.ends_with(['.', '?']);
+        assert!(whole, "{hint}");
+    }
 }
 
 #[test]

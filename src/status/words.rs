@@ -6,11 +6,14 @@ use super::Status;
 use super::client::STALE;
 use crate::estimator::utc::Role;
 use crate::net::StampSource;
-use crate::snapshot::{Activity, LeaderRow, Snapshot, Standing, State, UtcView};
+use crate::snapshot::obstacle::{Obstacle, no_follow_ups};
+use crate::snapshot::{Activity, LeaderRow, NtpServerView, Snapshot, Standing, State, UtcView};
 use crate::time::Span;
 
 /// Rows of tables that are shown; more are counted.
 const ROWS: usize = 4;
+/// Whoever has not locked by then will not without help.
+const LONG: Span = Span::from_secs(60);
 /// Events that are shown.
 const EVENTS: usize = 3;
 
@@ -46,13 +49,10 @@ const RATE_KNOWN: f64 = 20e3;
 /// UTC in a few words.
 fn utc(snapshot: &Snapshot) -> String {
     let Some(utc) = &snapshot.utc else {
-        let none = snapshot.ntp_servers.is_empty();
-        return if none {
-            "date left alone (no NTP server)"
-        } else {
-            "UTC unknown (no NTP server has answered)"
-        }
-        .into();
+        return match snapshot.ntp_servers.as_slice() {
+            [] => "date left alone (no NTP server)".to_owned(),
+            servers => format!("UTC unknown ({})", without_utc(servers)),
+        };
     };
     let error = time(utc.offset.value_ns, ns(utc.max_error_ns));
     let runs = match utc.leader_rate {
@@ -65,6 +65,26 @@ fn utc(snapshot: &Snapshot) -> String {
         _ => "leader's rate against UTC not known yet".to_owned(),
     };
     format!("UTC {error} ({runs}, {})", prospect(snapshot, utc))
+}
+
+/// Why UTC is not known, in one line.
+fn without_utc(servers: &[NtpServerView]) -> String {
+    let names = |of: &dyn Fn(&NtpServerView) -> bool| -> Vec<&str> {
+        servers.iter().filter(|server| of(server)).map(|server| server.name.as_str()).collect()
+    };
+    let undecided = names(&|server| server.role == Role::Undecided);
+    let answered = names(&|server| server.age_ns.is_some());
+    let refused = servers.iter().find_map(|server| Some((&server.name, server.refusal.as_ref()?)));
+    match (undecided.as_slice(), answered.as_slice(), refused) {
+        ([_, _, ..], ..) => format!(
+            "{} contradict each other, and none has a majority: a third server, or one more, would decide",
+            undecided.join(" and ")
+        ),
+        (_, [], Some((name, refusal))) => format!("the NTP server {name} {refusal}"),
+        (_, [], None) => format!("no NTP server has answered: {}", names(&|_| true).join(", ")),
+        (_, [one], _) => format!("the NTP server {one} has answered, not often enough yet"),
+        (_, several, _) => format!("{} have answered, not often enough yet", several.join(" and ")),
+    }
 }
 
 /// What will come of the error against UTC.
@@ -89,7 +109,24 @@ fn prospect(snapshot: &Snapshot, utc: &UtcView) -> String {
 
 /// What to do about a clock that is not locked, in whole sentences; None where it is.
 pub fn advice(status: &Status, age: Span) -> Option<String> {
-    advice_at(status, age).map(|advice| sentence(&advice))
+    let snapshot = &status.snapshot;
+    if age > STALE {
+        let pid = status.pid;
+        return Some(sentence(&format!(
+            "look at its log, and start it again (systemctl restart dantetimesync; pid {pid})"
+        )));
+    }
+    let fault = snapshot.fault.as_ref().filter(|fault| **fault == snapshot.reason);
+    let advice = match (snapshot.state, fault) {
+        (State::Locked, _) => return None,
+        (State::Conflict, _) => conflict(snapshot),
+        (_, Some(fault)) => format!(
+            "{} dantetimesync doctor says what is behind it",
+            sentence(&format!("mend this: {fault}"))
+        ),
+        (state, None) => Obstacle::of(snapshot).map_or_else(|| in_time(state, snapshot), |it| it.cure()),
+    };
+    Some(sentence(&advice))
 }
 
 /// With one end.
@@ -98,69 +135,36 @@ fn sentence(text: &str) -> String {
     format!("{text}{end}")
 }
 
-fn advice_at(status: &Status, age: Span) -> Option<String> {
-    let snapshot = &status.snapshot;
-    if age > STALE {
-        return Some(format!(
-            "look at its log, and start it again (systemctl restart dantetimesync; pid {})",
-            status.pid
-        ));
-    }
-    match (snapshot.state, &snapshot.fault) {
-        (State::Starting | State::Acquiring, Some(fault)) => Some(format!("mend this: {fault}")),
-        (state, _) => advice_in(state, snapshot),
+fn conflict(snapshot: &Snapshot) -> String {
+    match snapshot.rivals.as_slice() {
+        [] => "find the program that sets the clock, and stop it. This one goes on after a minute of peace"
+            .to_owned(),
+        rivals => format!("stop {}. This program goes on after a minute of peace", rivals.join(", ")),
     }
 }
 
-fn advice_in(state: State, snapshot: &Snapshot) -> Option<String> {
+/// What to do where nothing but the time that it takes stands in the way, or a leader that has just gone.
+fn in_time(state: State, snapshot: &Snapshot) -> String {
     match state {
-        State::Locked => None,
-        State::Starting => Some("wait a few seconds: dantetimesync status --wait-locked 60".to_owned()),
-        State::NoLeader => Some(missing_leader(snapshot)),
-        State::Acquiring if snapshot.leader.is_some() => Some(
-            "wait: this takes up to half a minute. If it stays so, dantetimesync monitor says how good the leader is heard"
-                .to_owned(),
-        ),
-        State::Acquiring => Some(missing_leader(snapshot)),
-        State::Holdover | State::Lost => Some(format!(
+        State::Holdover | State::Lost => format!(
             "is the leader switched on, and connected to {}? Silence after some minutes is usually a switch with IGMP \
              snooping and no querier",
             interfaces(snapshot)
-        )),
-        State::Conflict => Some(match snapshot.rivals.as_slice() {
-            [] => "find the program that sets the clock, and stop it".to_owned(),
-            rivals => format!("stop {}", rivals.join(", ")),
-        }),
-    }
-}
-
-fn missing_leader(snapshot: &Snapshot) -> String {
-    if snapshot.only_ptp_v2 {
-        return "only PTPv2 is heard: give the device Dante's own clocking (PTPv1), not AES67 or ST 2110 alone".into();
-    }
-    if let Some(other) = &snapshot.other_subdomain {
-        let pulled =
-            if other.starts_with("_ALT") { ", which is pulled up and cannot be followed" } else { "" };
-        return format!("PTP subdomain {other} is heard{pulled}: is that yours? --subdomain chooses one");
-    }
-    if snapshot.interfaces.is_empty() {
-        return "connect a network interface to the Dante network, and give it an IPv4 address".to_owned();
-    }
-    let (on, heard) = (interfaces(snapshot), snapshot.network.received);
-    match snapshot.leaders.first() {
-        Some(leader) => {
+        ),
+        State::Acquiring if snapshot.state_age_ns > LONG.as_ns() => {
+            let scatter = snapshot.jitter_ns.map_or_else(String::new, |jitter| {
+                format!("packets of the leader arrive with a scatter of {}; ", plain(jitter))
+            });
             format!(
-                "{} sends Syncs without Follow_Ups: is UDP port 320 let through by the firewall?",
-                leader.id
+                "{scatter}dantetimesync monitor judges the way to the leader. Use a cable, no wireless link, and few \
+                 switches, without energy-saving Ethernet"
             )
         }
-        None if heard == 0 => format!(
-            "no PTP arrives on {on}: is that the Dante network (--interface), does the firewall let UDP 319 and 320 in, \
-             does a switch with IGMP snooping have a querier?"
-        ),
-        None => format!(
-            "{heard} PTP packets arrived on {on}, but none of a leader: dantetimesync monitor shows which"
-        ),
+        State::Acquiring => {
+            "wait: this takes up to half a minute. If it stays so, dantetimesync monitor says how well the leader is heard"
+                .to_owned()
+        }
+        _ => "wait a few seconds: dantetimesync status --wait-locked 60".to_owned(),
     }
 }
 
@@ -223,7 +227,7 @@ pub fn facts(status: &Status) -> Vec<(&'static str, String)> {
         facts.push((
             "leader",
             format!(
-                "{} on {}, stratum {}{}, a Sync every {:.1} ms, the last {} ago",
+                "{} on {}, stratum {}{}, a Sync every {:.1} ms, the last that was used {} ago",
                 leader.id,
                 leader.interface,
                 leader.stratum,
@@ -275,9 +279,10 @@ fn clock(snapshot: &Snapshot) -> String {
 }
 
 /// One server in a line.
-pub fn ntp_server(server: &crate::snapshot::NtpServerView) -> String {
+pub fn ntp_server(server: &NtpServerView) -> String {
     let role = role(server.role);
-    match (server.offset_ns, server.age_ns) {
+    let refusal = server.refusal.as_ref().map_or_else(String::new, |refusal| format!("; now it {refusal}"));
+    let told = match (server.offset_ns, server.age_ns) {
         (Some(offset), Some(age)) => format!(
             "{}: {role}, off by {}, round trip {}, {} ago",
             server.name,
@@ -285,9 +290,16 @@ pub fn ntp_server(server: &crate::snapshot::NtpServerView) -> String {
             plain(ns(server.delay_ns)),
             duration(age)
         ),
+        (_, Some(age)) if server.role == Role::Silent => {
+            format!("{}: answered {} ago, not often enough yet", server.name, duration(age))
+        }
         (_, Some(age)) => format!("{}: {role}, {} ago", server.name, duration(age)),
-        _ => format!("{}: has never answered", server.name),
-    }
+        _ => match &server.refusal {
+            Some(refusal) => return format!("{}: {refusal}", server.name),
+            None => format!("{}: has never answered", server.name),
+        },
+    };
+    told + &refusal
 }
 
 /// What a server counts for.
@@ -313,7 +325,10 @@ fn stamps(source: StampSource) -> &'static str {
 pub fn standing(leader: &LeaderRow) -> String {
     match leader.standing {
         Standing::Followed => "followed".to_owned(),
-        Standing::Silent => format!("silent for {}", duration(leader.heard_age_ns)),
+        Standing::Silent => match leader.pair_age_ns {
+            Some(pair) if no_follow_ups(leader) => format!("no Follow_Up for {}", duration(pair)),
+            _ => format!("silent for {}", duration(leader.heard_age_ns)),
+        },
         Standing::Probation => {
             format!("probation, {} left", duration(leader.probation_left_ns.unwrap_or_default()))
         }
