@@ -3,6 +3,7 @@
 use super::finding::{Check, Finding, Problem};
 use super::os::Os;
 use super::traffic::{Heard, Link, Tally, Tapped};
+use crate::snapshot::obstacle::{PULL_UP_CURE, is_pulled};
 use crate::time::{LeaderId, Span};
 
 /// A leader that is there is heard so soon after joining its group.
@@ -313,13 +314,13 @@ fn foreign_only(subdomain: &[u8; 16], scope: &[&Link], os: Os) -> Finding {
         .map(|link| link.interface.name.as_str())
         .collect();
     let interfaces = interfaces.join(", ");
-    if name.starts_with("_ALT") {
+    if is_pulled(&name) {
         return Problem::PullUp.seen(
             format!(
                 "only subdomain {name} on {interfaces}: all devices there are pulled up or down, and their time runs \
                  up to 4 % off"
             ),
-            "in Dante Controller: set Sample Rate Pull-up of one device at least to None",
+            PULL_UP_CURE,
         );
     }
     Problem::OtherSubdomain.seen(

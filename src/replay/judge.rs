@@ -11,6 +11,7 @@ use crate::net::{Datagram, Interface};
 use crate::ptp::follower::{Follower, LeaderRecord};
 use crate::ptp::wire::{Body, Message};
 use crate::ptp::{DropCounts, DropReason, Outcome, SyncSample};
+use crate::snapshot::obstacle::{PULL_UP_CURE, is_pulled};
 use crate::snapshot::{BoundedRate, subdomain_name};
 use crate::time::{LeaderId, Raw, Span, Timestamp};
 
@@ -284,9 +285,12 @@ impl Verdict {
         if let Some((name, _)) = self.other_subdomains.iter().max_by_key(|(_, count)| **count)
             && self.kinds.sync == 0
         {
-            return format!(
-                "only other PTP subdomains are heard ({name}): is that yours? --subdomain chooses one"
-            );
+            let cure = if is_pulled(name) {
+                format!("all devices there are pulled up or down; {PULL_UP_CURE}")
+            } else {
+                "is that yours? --subdomain chooses one".to_owned()
+            };
+            return format!("only other PTP subdomains are heard ({name}): {cure}");
         }
         if self.kinds.sync > 0 && self.kinds.follow_up == 0 {
             return "Syncs come without Follow_Ups: is UDP port 320 let through by the firewall?".to_owned();
@@ -466,7 +470,13 @@ mod tests {
             (told.kinds.other_subdomain, told.kinds.unreadable, told.other_subdomains["_ALT1"]),
             (1, 1, 1)
         );
-        assert!(told.verdict.contains("_ALT1") && told.verdict.contains("--subdomain"), "{}", told.verdict);
+        assert!(
+            told.verdict.contains("_ALT1") && told.verdict.contains("Sample Rate Pull-up"),
+            "{}",
+            told.verdict
+        );
+        // It cannot be chosen.
+        assert!(!told.verdict.contains("--subdomain"), "{}", told.verdict);
         (0..20).for_each(|sequence| judge.take(&sync(sequence), at(sequence)));
         let told = judge.verdict(Source::Network).verdict;
         assert!(told.contains("without Follow_Ups") && told.contains("320"), "{told}");
