@@ -15,15 +15,26 @@ pub struct Account {
     groups: Vec<u32>,
 }
 
-/// What is wanted of a file or folder; the bits of a mode for others.
+/// What is wanted of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     /// To read a file.
-    Read = 0o4,
+    Read,
     /// To make files in a folder.
-    Write = 0o3,
+    Write,
     /// To pass through a folder.
-    Pass = 0o1,
+    Pass,
+}
+
+impl Want {
+    /// The bits of a mode that others need for it.
+    const fn bits(self) -> u32 {
+        match self {
+            Self::Read => 0o4,
+            Self::Write => 0o3,
+            Self::Pass => 0o1,
+        }
+    }
 }
 
 impl Account {
@@ -56,8 +67,7 @@ impl Account {
         } else {
             meta.mode()
         };
-        let wanted = want as u32;
-        self.uid == 0 || bits & wanted == wanted
+        self.uid == 0 || bits & want.bits() == want.bits()
     }
 }
 
