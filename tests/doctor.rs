@@ -291,7 +291,7 @@ fn an_interface_that_is_not_there() {
     let world = world!("an_interface_that_is_not_there").with_leader(|_| {});
     let report = world.doctor("--interface eth9");
     report.fails_by(&["interface-missing", "other-interface"]);
-    assert_eq!(report.mend("interface-missing"), "--interface sl0");
+    assert!(report.mend("interface-missing").starts_with("interface = \"sl0\" in "));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn the_wrong_interface() {
     world.here("ip link add sl1 type veth peer name sl2; ip address add 10.78.0.2/24 dev sl1; ip link set sl1 up; ip link set sl2 up");
     let report = world.doctor("--interface sl1");
     report.fails_by(&["other-interface"]);
-    assert_eq!(report.mend("other-interface"), "--interface sl0");
+    assert!(report.mend("other-interface").contains("(or --interface sl0, "));
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_pull_up_subdomain_and_one_of_another_name() {
     let world = world!("a_pull_up_subdomain_and_one_of_another_name").with_leader(speaking(named(b"STUDIO")));
     let report = world.doctor("");
     report.fails_by(&["other-subdomain"]);
-    assert_eq!(report.mend("other-subdomain"), "--subdomain STUDIO");
+    assert!(report.mend("other-subdomain").contains("(or --subdomain STUDIO, "));
     world.doctor("--subdomain STUDIO").fails_by(&[]);
 }
 
@@ -433,7 +433,8 @@ fn a_rival_that_is_running() {
     let report = world.doctor_after(&before, "");
     report.fails_by(&["rival-running"]);
     assert!(report.seen("rival-running").starts_with("chronyd (pid "));
-    assert_eq!(report.mend("rival-running"), "systemctl disable --now chrony");
+    // No unit started it.
+    assert!(report.mend("rival-running").starts_with("kill "));
 }
 
 #[test]

@@ -235,5 +235,5 @@ fn without_a_history_events_say_so() {
     assert!(said(&absent).contains("/nonexistent/events.jsonl"), "{absent:?}");
     let wrong = Command::new(BINARY).args(["events", "--since", "yesterday"]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(64));
-    assert!(said(&wrong).contains("\"yesterday\"") && said(&wrong).contains("30min"), "{wrong:?}");
+    assert!(said(&wrong).contains("\"yesterday\"") && said(&wrong).contains("30m"), "{wrong:?}");
 }

@@ -121,7 +121,7 @@ fn a_wrong_interface_and_a_file_with_faults() {
     std::fs::write(&file, "utc-slew = 0\n").unwrap();
     let report = world.doctor(&["--interface", "LAN", "--config", &windows_path(&file)]);
     report.fails_by(&["clock-disobeys", "interface-missing", "other-interface", "config-fault"]);
-    assert!(report.finding("interface-missing")["mend"].as_str().unwrap().starts_with("--interface "));
+    assert!(report.finding("interface-missing")["mend"].as_str().unwrap().starts_with("interface = "));
     assert!(report.finding("config-fault")["seen"].as_str().unwrap().contains(":1: utc-slew: found 0"));
 }
 
