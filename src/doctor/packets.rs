@@ -4,7 +4,7 @@ use super::finding::{Check, Finding, Problem};
 use super::os::Os;
 use super::traffic::{Heard, Link, Tally, Tapped};
 use crate::snapshot::obstacle::{PULL_UP_CURE, is_pulled};
-use crate::time::{LeaderId, Span};
+use crate::time::{LeaderId, Raw, Span, Timestamp};
 
 /// A leader that is there is heard so soon after joining its group.
 const JOINED_MAX: Span = Span::from_secs(5);
@@ -20,6 +20,19 @@ const INTERVAL_MAX: Span = Span::from_ms(1_100);
 
 /// A leader that was started anew leaps once.
 const LEAPS_MAX: u64 = 2;
+
+const QUERIER: &str = "in the switch: switch on an IGMP querier where IGMP snooping is on, or switch both off; look \
+                       whether the leader was restarted";
+
+/// After a pause the leader's numbers go on, or begin anew: what that means, and what mends it.
+const CUT_OFF: (&str, &str) = (
+    "it went on counting meanwhile, so the switch (or this computer) cut the multicast off",
+    "in the switch: switch on an IGMP querier where IGMP snooping is on, or switch both off",
+);
+const BEGAN_ANEW: (&str, &str) = (
+    "then a leader began anew: it was restarted or unplugged, or another one took over",
+    "look at the leader's power and cable, and in Dante Controller (Clock Status) whether it keeps the lead",
+);
 
 /// What the packets are judged by.
 #[derive(Debug)]
@@ -240,49 +253,45 @@ impl Facts<'_> {
         Check::Packets.found(found, || self.describe(link, tally))
     }
 
-    /// The longest time in which no Sync came: at the end, at the beginning or between.
+    /// A time in which no Sync came: at the end, between, or before the first one.
     fn silence(&self, link: &Link, tally: &Tally) -> Option<Finding> {
         let name = &link.interface.name;
         let allowed =
             tally.interval().map_or(SILENT_MIN, |interval| interval.times(SILENT_INTERVALS).max(SILENT_MIN));
         let first = link.tallies.iter().map(|tally| tally.first).min()?;
         let last = link.tallies.iter().map(|tally| tally.last).max()?;
-        let (before, after) = (first - self.heard.began, self.heard.ended - last);
-        let s = Span::as_secs_f64;
-        let seen = if after > allowed {
-            format!(
+        let since_start = |at: Timestamp<Raw>| (at - self.heard.began).as_secs_f64();
+        let after = self.heard.ended - last;
+        let (seen, mend) = if after > allowed {
+            let seen = format!(
                 "{} came by {name} for {:.1} s and then stopped, {:.1} s before the end: the leader left, or the \
                  switch cut the multicast off",
                 tally.id,
-                s(last - first),
-                s(after)
-            )
+                (last - first).as_secs_f64(),
+                after.as_secs_f64()
+            );
+            (seen, QUERIER)
         } else if let Some(pause) = link.pause.filter(|pause| pause.length > allowed) {
-            let why = if pause.went_on {
-                "it went on counting meanwhile, so the switch (or this computer) cut the multicast off"
-            } else {
-                "then a leader began anew: it was switched off or unplugged"
-            };
-            format!(
-                "no Sync came by {name} for {:.1} s, {:.1} s after the start of this look; {why}",
-                s(pause.length),
-                s(pause.from - self.heard.began)
+            let (why, mend) = if pause.went_on { CUT_OFF } else { BEGAN_ANEW };
+            let (length, from) = (pause.length.as_secs_f64(), since_start(pause.from));
+            (
+                format!(
+                    "no Sync came by {name} for {length:.1} s, {from:.1} s after the start of this look; {why}"
+                ),
+                mend,
             )
-        } else if before > JOINED_MAX.max(allowed) {
-            format!(
+        } else if first - self.heard.began > JOINED_MAX.max(allowed) {
+            let seen = format!(
                 "the first Sync of {} came by {name} only {:.1} s after the group was joined: the leader has just \
                  appeared, or the switch takes long to let multicast through",
                 tally.id,
-                s(before)
-            )
+                since_start(first)
+            );
+            (seen, QUERIER)
         } else {
             return None;
         };
-        Some(Problem::SyncsStopped.seen(
-            seen,
-            "in the switch: switch on an IGMP querier where IGMP snooping is on, or switch both off; look whether the \
-             leader was restarted",
-        ))
+        Some(Problem::SyncsStopped.seen(seen, mend))
     }
 
     fn describe(&self, link: &Link, tally: &Tally) -> String {
@@ -361,7 +370,6 @@ pub mod tests {
     use crate::config::DEFAULT_SUBDOMAIN;
     use crate::doctor::traffic::tests::{PULL_UP, Speaker, end, interface, link, packet};
     use crate::net::{Datagram, Payload, Port};
-    use crate::time::Timestamp;
 
     pub fn heard(links: Vec<Link>) -> Heard {
         Heard {
