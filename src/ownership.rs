@@ -2,20 +2,19 @@
 #![allow(unsafe_code, reason = "both are told by system calls only")]
 
 use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 
 use windows_sys::Win32::Foundation::{ERROR_SUCCESS, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_KERNEL_OBJECT,
-    SE_OBJECT_TYPE,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_OBJECT_TYPE,
 };
 use windows_sys::Win32::Security::{
-    DACL_SECURITY_INFORMATION, EqualSid, GetSecurityDescriptorControl, IsWellKnownSid,
-    OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED, WinBuiltinAdministratorsSid,
-    WinLocalSystemSid,
+    DACL_SECURITY_INFORMATION, EqualSid, GetSecurityDescriptorControl, GetTokenInformation, IsWellKnownSid,
+    OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED, TOKEN_QUERY, TOKEN_USER,
+    TokenUser, WinBuiltinAdministratorsSid, WinLocalSystemSid,
 };
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 use windows_sys::core::PCWSTR;
-
-use crate::net::windows::event::Event;
 
 /// Rights that the system has made, and which are given back to it.
 #[derive(Debug)]
@@ -85,27 +84,30 @@ impl Ownership {
         if error != ERROR_SUCCESS {
             return Err(io::Error::from_raw_os_error(error.cast_signed()));
         }
-        let descriptor = Descriptor(made);
-        if sid.is_null() {
-            return Err(io::Error::other("it has no owner"));
-        }
-        Ok(Self { sid, descriptor })
+        Ok(Self { sid, descriptor: Descriptor(made) })
     }
 
-    /// Whether the owner is whoever runs this program, administrators or the system.
+    /// Whether the owner is known, and is whoever runs this program, administrators or the system.
     ///
     /// # Errors
     /// When the system does not tell who runs this program.
     pub fn is_trusted(&self) -> io::Result<bool> {
-        // What this program makes belongs to whoever runs it.
-        let made = Event::lasting()?;
-        let own = Self::of(made.handle(), SE_KERNEL_OBJECT)?;
+        if self.sid.is_null() {
+            return Ok(false);
+        }
         let known = [WinLocalSystemSid, WinBuiltinAdministratorsSid].into_iter().any(|kind| {
             // SAFETY: the owner lives as long as `self`.
             unsafe { IsWellKnownSid(self.sid, kind) != 0 }
         });
-        // SAFETY: both live as long as their descriptors.
-        Ok(known || unsafe { EqualSid(self.sid, own.sid) } != 0)
+        Ok(known || User::of_this_program()?.is(self.sid))
+    }
+
+    /// Whether the owner is known, and is somebody else. Wine does not know who owns one end of a pipe.
+    ///
+    /// # Errors
+    /// When the system does not tell who runs this program.
+    pub fn is_strangers(&self) -> io::Result<bool> {
+        Ok(!self.sid.is_null() && !self.is_trusted()?)
     }
 
     /// Whether it has rights of its own, and inherits none.
@@ -115,5 +117,35 @@ impl Ownership {
         let told =
             unsafe { GetSecurityDescriptorControl(self.descriptor.0, &raw mut control, &raw mut revision) };
         told != 0 && control & SE_DACL_PROTECTED != 0
+    }
+}
+
+/// A user as a token names it: a `TOKEN_USER`, whose pointer leads to the number behind it; so it stays in its place.
+struct User(Box<[u64; 16]>);
+
+impl User {
+    fn of_this_program() -> io::Result<Self> {
+        // SAFETY: it returns a constant.
+        let process = unsafe { GetCurrentProcess() };
+        let mut token: HANDLE = std::ptr::null_mut();
+        // SAFETY: `token` is a valid place for the result.
+        if unsafe { OpenProcessToken(process, TOKEN_QUERY, &raw mut token) } == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the handle was just made, and nobody else owns it.
+        let token = unsafe { OwnedHandle::from_raw_handle(token) };
+        let (mut user, mut length) = (Self(Box::new([0; 16])), 0);
+        let (place, size) = (user.0.as_mut_ptr().cast(), u32::try_from(size_of::<[u64; 16]>()).unwrap_or(0));
+        // SAFETY: the place has the size that is given, and outlives the call.
+        let told =
+            unsafe { GetTokenInformation(token.as_raw_handle(), TokenUser, place, size, &raw mut length) };
+        if told == 0 { Err(io::Error::last_os_error()) } else { Ok(user) }
+    }
+
+    fn is(&self, sid: PSID) -> bool {
+        // SAFETY: the system has written a TOKEN_USER there, which is aligned like a pointer.
+        let own = unsafe { self.0.as_ptr().cast::<TOKEN_USER>().read() }.User.Sid;
+        // SAFETY: both are numbers of users that live as long as the call.
+        unsafe { EqualSid(sid, own) != 0 }
     }
 }

@@ -177,13 +177,12 @@ impl Pipe {
         (told != 0 && pid != 0).then_some(pid)
     }
 
-    /// Whether the name belongs to whoever runs this program, to administrators or to the system: the owner of the
-    /// first end says who may make others.
+    /// Who owns the name: the owner of the first end says who may make others.
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn is_of_this_user_or_system(&self) -> io::Result<bool> {
-        Ownership::of(self.handle.as_raw_handle(), SE_KERNEL_OBJECT)?.is_trusted()
+    pub fn ownership(&self) -> io::Result<Ownership> {
+        Ownership::of(self.handle.as_raw_handle(), SE_KERNEL_OBJECT)
     }
 
     /// Begins something, waits, and gives up on it when it has not ended then. Returns only when the system uses
