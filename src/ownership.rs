@@ -6,15 +6,18 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 
 use windows_sys::Win32::Foundation::{ERROR_SUCCESS, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_OBJECT_TYPE,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_KERNEL_OBJECT,
+    SE_OBJECT_TYPE,
 };
 use windows_sys::Win32::Security::{
     DACL_SECURITY_INFORMATION, EqualSid, GetSecurityDescriptorControl, GetTokenInformation, IsWellKnownSid,
-    OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED, TOKEN_QUERY, TOKEN_USER,
-    TokenUser, WinBuiltinAdministratorsSid, WinLocalSystemSid,
+    OBJECT_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SE_DACL_PROTECTED,
+    TOKEN_QUERY, TOKEN_USER, TokenUser, WinBuiltinAdministratorsSid, WinLocalSystemSid,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 use windows_sys::core::PCWSTR;
+
+use crate::net::windows::event::Event;
 
 /// Rights that the system has made, and which are given back to it.
 #[derive(Debug)]
@@ -53,70 +56,84 @@ impl Drop for Descriptor {
     }
 }
 
-/// Who owns something, and whether it inherits rights. The number is part of the descriptor.
+/// Who owns something. The number is part of the descriptor.
 #[derive(Debug)]
-pub struct Ownership {
+pub struct Owner {
     sid: PSID,
-    descriptor: Descriptor,
+    _descriptor: Descriptor,
 }
 
-impl Ownership {
+impl Owner {
     /// Of what `handle` is open for, with the right to read its rights (`READ_CONTROL`).
     ///
     /// # Errors
     /// When the system does not tell.
     pub fn of(handle: HANDLE, kind: SE_OBJECT_TYPE) -> io::Result<Self> {
-        let (mut sid, mut made): (PSID, PSECURITY_DESCRIPTOR) = (std::ptr::null_mut(), std::ptr::null_mut());
-        let none = std::ptr::null_mut();
-        // SAFETY: the handle is open, and the two places outlive the call.
-        let error = unsafe {
-            GetSecurityInfo(
-                handle,
-                kind,
-                OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION,
-                &raw mut sid,
-                none,
-                std::ptr::null_mut(),
-                std::ptr::null_mut(),
-                &raw mut made,
-            )
-        };
-        if error != ERROR_SUCCESS {
-            return Err(io::Error::from_raw_os_error(error.cast_signed()));
-        }
-        Ok(Self { sid, descriptor: Descriptor(made) })
+        let (sid, descriptor) = describe(handle, kind, OWNER_SECURITY_INFORMATION)?;
+        Ok(Self { sid, _descriptor: descriptor })
     }
 
-    /// Whether the owner is known, and is whoever runs this program, administrators or the system.
+    /// Whether it is the system, or administrators together.
+    pub fn is_administrators(&self) -> bool {
+        [WinLocalSystemSid, WinBuiltinAdministratorsSid].into_iter().any(|kind| {
+            // SAFETY: the owner lives as long as `self`, and one that is not known is refused.
+            !self.sid.is_null() && unsafe { IsWellKnownSid(self.sid, kind) != 0 }
+        })
+    }
+
+    /// Whether it is one of these, or whoever runs this program.
     ///
     /// # Errors
-    /// When the system does not tell who runs this program.
+    /// When the system does not tell who that is.
     pub fn is_trusted(&self) -> io::Result<bool> {
-        if self.sid.is_null() {
-            return Ok(false);
+        if self.sid.is_null() || self.is_administrators() || User::of_this_program()?.is(self.sid) {
+            return Ok(!self.sid.is_null());
         }
-        let known = [WinLocalSystemSid, WinBuiltinAdministratorsSid].into_iter().any(|kind| {
-            // SAFETY: the owner lives as long as `self`.
-            unsafe { IsWellKnownSid(self.sid, kind) != 0 }
-        });
-        Ok(known || User::of_this_program()?.is(self.sid))
+        // What this program makes may belong to another of its numbers than the user's.
+        let made = Event::lasting()?;
+        let own = Self::of(made.handle(), SE_KERNEL_OBJECT)?;
+        // SAFETY: both live as long as their descriptors.
+        Ok(!own.sid.is_null() && unsafe { EqualSid(self.sid, own.sid) } != 0)
     }
+}
 
-    /// Whether the owner is known, and is somebody else. Wine does not know who owns one end of a pipe.
-    ///
-    /// # Errors
-    /// When the system does not tell who runs this program.
-    pub fn is_strangers(&self) -> io::Result<bool> {
-        Ok(!self.sid.is_null() && !self.is_trusted()?)
-    }
+/// Whether what `handle` is open for has rights of its own, and inherits none.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn is_protected(handle: HANDLE, kind: SE_OBJECT_TYPE) -> io::Result<bool> {
+    let (_, descriptor) = describe(handle, kind, DACL_SECURITY_INFORMATION)?;
+    let (mut control, mut revision) = (0, 0);
+    // SAFETY: a descriptor of the system, and two places that outlive the call.
+    let told = unsafe { GetSecurityDescriptorControl(descriptor.0, &raw mut control, &raw mut revision) };
+    Ok(told != 0 && control & SE_DACL_PROTECTED != 0)
+}
 
-    /// Whether it has rights of its own, and inherits none.
-    pub fn is_protected(&self) -> bool {
-        let (mut control, mut revision) = (0, 0);
-        // SAFETY: a descriptor of the system, and two places that outlive the call.
-        let told =
-            unsafe { GetSecurityDescriptorControl(self.descriptor.0, &raw mut control, &raw mut revision) };
-        told != 0 && control & SE_DACL_PROTECTED != 0
+fn describe(
+    handle: HANDLE,
+    kind: SE_OBJECT_TYPE,
+    what: OBJECT_SECURITY_INFORMATION,
+) -> io::Result<(PSID, Descriptor)> {
+    let (mut owner, mut made): (PSID, PSECURITY_DESCRIPTOR) = (std::ptr::null_mut(), std::ptr::null_mut());
+    let none = std::ptr::null_mut();
+    // SAFETY: the handle is open, and the two places outlive the call.
+    let error = unsafe {
+        GetSecurityInfo(
+            handle,
+            kind,
+            what,
+            &raw mut owner,
+            none,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            &raw mut made,
+        )
+    };
+    let descriptor = Descriptor(made);
+    if error == ERROR_SUCCESS {
+        Ok((owner, descriptor))
+    } else {
+        Err(io::Error::from_raw_os_error(error.cast_signed()))
     }
 }
 

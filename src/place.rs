@@ -60,6 +60,9 @@ pub fn locks() -> Vec<PathBuf> {
 /// The file in [`data`] that says that the program runs.
 #[cfg(windows)]
 pub const LOCK_NAME: &str = "dantetimesync.lock";
+/// Beside it, as which process.
+#[cfg(windows)]
+pub const PID_NAME: &str = "dantetimesync.pid";
 
 /// The files that say that the program runs: whoever may steer the clock may write there, and, once the service is
 /// installed, nobody else may read it, because whoever reads a file can lock it.

@@ -62,6 +62,9 @@ Section "dantetimesync" SectionProgram
     !insertmacro Program "service status"
     ${If} $0 == 0
       StrCpy $1 "running"
+    ${ElseIf} $0 == 2
+      ; Not installed: an earlier installation did not get there.
+      StrCpy $1 "new"
     ${EndIf}
     !insertmacro Program "service stop"
     Call WaitUntilFree

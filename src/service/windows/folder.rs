@@ -3,11 +3,11 @@
 //!
 //! `%ProgramData%` lets every user make folders, and such a folder lets every user make files. So what is found at the
 //! service's place before the first installation may be anybody's, or lead elsewhere (a junction). It is moved away
-//! and never changed: a new folder is made with its rights, and what belongs to an administrator comes along.
+//! and never changed: a new folder is made with its rights, and what an administrator has put into a folder of his own comes along.
 #![allow(unsafe_code, reason = "rights are given, and owners told, by system calls only")]
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
@@ -23,7 +23,8 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::core::{PCWSTR, w};
 
 use super::tool;
-use crate::ownership::{Descriptor, Ownership};
+use crate::ownership::{self, Descriptor, Owner};
+use crate::place;
 
 /// Owned by administrators; they and the system may do everything, users read. Nothing is inherited from above, and
 /// all of it is inherited by what lies in it.
@@ -39,48 +40,53 @@ const KEPT: [&str; 6] = [
     crate::daemon::FOUND_FILE,
 ];
 
-/// Makes the folder, or makes it the service's own; where the rest lies that was not believed, if there was any.
+/// Makes the folder, or makes it the service's own; where the old one lies, if something of it was not believed.
 ///
 /// # Errors
-/// When something of the old one is in use, or the system refuses.
+/// When something of the old one is in use, or the system refuses; then it is as it was.
 pub(super) fn own(folder: &Path) -> io::Result<Option<PathBuf>> {
-    let old = match fs::symlink_metadata(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-        Ok(_) if is_own(folder).unwrap_or(false) => return lock_file(folder).map(|()| None),
-        Ok(_) => Some(set_aside(folder)?),
-    };
+    let found = fs::symlink_metadata(folder).map(|_| ());
+    if found.is_ok() && is_own(folder).unwrap_or(false) {
+        return lock_file(folder).map(|()| None);
+    }
     if let Some(above) = folder.parent() {
         fs::create_dir_all(above)?;
     }
-    create(folder)?;
-    if let Some(old) = &old {
-        for name in KEPT {
-            bring_along(&old.join(name), &folder.join(name))?;
-        }
+    // It takes its place when all is in it.
+    let new = beside(folder, "new")?;
+    create(&new)?;
+    let replaced = fill(&new, folder).and_then(|came| {
+        let aside = found.is_ok().then(|| set_aside(folder)).transpose()?;
+        fs::rename(&new, folder)?;
+        Ok(aside.filter(|aside| !is_spent(aside, &came)))
+    });
+    if replaced.is_err() {
+        let _ = fs::remove_dir_all(&new);
     }
-    lock_file(folder)?;
-    // Nothing is left in it, as a rule.
-    Ok(old.filter(|old| fs::remove_dir(old).is_err()))
+    replaced
 }
 
-/// Whether it is a folder that an earlier installation has made.
+/// Whether it is a folder that an earlier installation has made, and nobody else could.
 fn is_own(folder: &Path) -> io::Result<bool> {
     let meta = fs::symlink_metadata(folder)?;
-    Ok(meta.is_dir()
-        && !is_link(&meta)
-        && ownership(folder)?.is_protected()
-        && ownership(folder)?.is_trusted()?)
+    let opened = open(folder)?;
+    let protected = ownership::is_protected(opened.as_raw_handle(), SE_FILE_OBJECT)?;
+    Ok(meta.is_dir() && !is_link(&meta) && protected && owner(folder)?.is_administrators())
 }
 
-fn set_aside(folder: &Path) -> io::Result<PathBuf> {
+/// A name beside the folder that nothing has.
+fn beside(folder: &Path, what: &str) -> io::Result<PathBuf> {
     let name = |number: u32| {
         let mut name = OsString::from(folder);
-        name.push(format!(".before-{number}"));
+        name.push(format!(".{what}-{number}"));
         PathBuf::from(name)
     };
     let free = (1..1000).map(name).find(|path| fs::symlink_metadata(path).is_err());
-    let aside = free.ok_or_else(|| io::Error::other("a thousand old folders lie there already"))?;
+    free.ok_or_else(|| io::Error::other("a thousand old folders lie there already"))
+}
+
+fn set_aside(folder: &Path) -> io::Result<PathBuf> {
+    let aside = beside(folder, "before")?;
     fs::rename(folder, &aside).map_err(|error| {
         let told = format!("{} is in use: close what has it open ({error})", folder.display());
         io::Error::new(error.kind(), told)
@@ -101,22 +107,34 @@ fn create(folder: &Path) -> io::Result<()> {
     if made == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Moves a file that an administrator has made. It is looked at again where nobody else can change it any more.
-fn bring_along(from: &Path, to: &Path) -> io::Result<()> {
-    if !is_believed(from) {
-        return Ok(());
+/// Copies what is believed of an old folder, whose files would keep their rights if they were moved; the names of those
+/// that came. Nothing comes out of a folder of somebody else, or through a link: he could change where that leads.
+fn fill(new: &Path, old: &Path) -> io::Result<Vec<&'static str>> {
+    lock_file(new)?;
+    let whole = fs::symlink_metadata(old).is_ok_and(|meta| meta.is_dir() && !is_link(&meta));
+    if !whole || !owner(old).and_then(|owner| owner.is_trusted()).unwrap_or(false) {
+        return Ok(Vec::new());
     }
-    fs::rename(from, to)?;
-    if !is_believed(to) {
-        return fs::remove_file(to);
+    let mut came = Vec::new();
+    for name in KEPT.into_iter().filter(|name| is_believed(&old.join(name))) {
+        fs::copy(old.join(name), new.join(name))?;
+        came.push(name);
     }
-    // It still has the rights of its old place.
-    tool::run("icacls.exe", &[to.as_os_str(), "/reset".as_ref()])
+    Ok(came)
+}
+
+/// Removes from the old folder what has come along and what is of no worth, and the folder when nothing is left.
+fn is_spent(aside: &Path, came: &[&str]) -> bool {
+    let worthless = [place::LOCK_NAME, place::PID_NAME];
+    for name in came.iter().copied().chain(worthless).filter(|name| is_believed(&aside.join(name))) {
+        let _ = fs::remove_file(aside.join(name));
+    }
+    fs::remove_dir(aside).is_ok()
 }
 
 fn is_believed(file: &Path) -> bool {
     let plain = fs::symlink_metadata(file).is_ok_and(|meta| meta.is_file() && !is_link(&meta));
-    plain && ownership(file).and_then(|ownership| ownership.is_trusted()).unwrap_or(false)
+    plain && owner(file).and_then(|owner| owner.is_trusted()).unwrap_or(false)
 }
 
 fn is_link(meta: &fs::Metadata) -> bool {
@@ -124,15 +142,18 @@ fn is_link(meta: &fs::Metadata) -> bool {
 }
 
 /// Of the thing itself, not of what it leads to.
-fn ownership(path: &Path) -> io::Result<Ownership> {
+fn owner(path: &Path) -> io::Result<Owner> {
+    Owner::of(open(path)?.as_raw_handle(), SE_FILE_OBJECT)
+}
+
+fn open(path: &Path) -> io::Result<File> {
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
-    let opened = OpenOptions::new().access_mode(READ_CONTROL).custom_flags(flags).open(path)?;
-    Ownership::of(opened.as_raw_handle(), SE_FILE_OBJECT)
+    OpenOptions::new().access_mode(READ_CONTROL).custom_flags(flags).open(path)
 }
 
 /// The file that says that the service runs: whoever can read it could lock it, and keep the service from starting.
 fn lock_file(folder: &Path) -> io::Result<()> {
-    let file = folder.join(crate::place::LOCK_NAME);
+    let file = folder.join(place::LOCK_NAME);
     OpenOptions::new().append(true).create(true).open(&file)?;
     // SYSTEM and Administrators.
     let rights = ["/inheritance:r", "/grant:r", "*S-1-5-18:F", "*S-1-5-32-544:F"];
@@ -156,14 +177,15 @@ mod tests {
             names.sort_unstable();
             names
         };
-        assert_eq!(names(&folder), [crate::place::LOCK_NAME]);
+        assert_eq!(names(&folder), [place::LOCK_NAME]);
 
         let older = above.path().join("older");
         fs::create_dir_all(older.join("config.toml")).unwrap();
         fs::write(older.join("state.json"), "{}").unwrap();
         fs::write(older.join("planted.dll"), "").unwrap();
+        fs::write(older.join(place::LOCK_NAME), "").unwrap();
         let left = own(&older).unwrap().unwrap();
-        assert_eq!(names(&older), [crate::place::LOCK_NAME, "state.json"]);
+        assert_eq!(names(&older), [place::LOCK_NAME, "state.json"]);
         assert_eq!(names(&left), ["config.toml", "planted.dll"]);
         assert!(left.to_string_lossy().ends_with("older.before-1"));
     }

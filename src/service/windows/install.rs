@@ -109,8 +109,10 @@ fn register(mut info: ServiceInfo) -> Result<(Handle, ServiceStartType), Failure
 
 /// The service runs as the system, so whoever may replace its file may do everything.
 fn warn_of_place(program: &Path) {
-    let safe = ["ProgramFiles", "ProgramW6432", "SystemRoot"].into_iter().filter_map(std::env::var_os);
-    if !safe.map(PathBuf::from).any(|folder| program.starts_with(folder)) {
+    let lower = |path: OsString| PathBuf::from(path.to_ascii_lowercase());
+    let safe = ["ProgramFiles", "ProgramFiles(x86)", "ProgramW6432"].into_iter().filter_map(std::env::var_os);
+    let place = lower(program.into());
+    if !safe.map(lower).any(|folder| place.starts_with(folder)) {
         println!(
             "careful: the service runs {} from now on, as the system; put it below C:\\Program Files, where only \
              administrators can replace it, and install it again",

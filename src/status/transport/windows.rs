@@ -73,7 +73,7 @@ fn claim(name: &Name) -> io::Result<Pipe> {
         Err(error) if pipe::is_busy(&error) || error.kind() == io::ErrorKind::TimedOut => {
             // Somebody still holds on to a program that has ended. The name is ours again, unless it never was.
             let pipe = Pipe::create_another(name).map_err(|_| in_use(HELD.to_owned()))?;
-            if pipe.ownership()?.is_trusted()? { Ok(pipe) } else { Err(in_use(HELD.to_owned())) }
+            if pipe.owner()?.is_trusted()? { Ok(pipe) } else { Err(in_use(HELD.to_owned())) }
         }
         Err(_) => Pipe::create_first(name).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => in_use(HELD.to_owned()),
@@ -146,19 +146,10 @@ pub fn connect(path: &Path) -> io::Result<Connection> {
     for _ in 0..TRIES {
         match Pipe::connect(&name) {
             Err(error) if pipe::is_busy(&error) => pipe::wait_listening(&name, BUSY_WAIT)?,
-            connected => return trusted(connected?),
+            connected => return connected.map(|pipe| Connection { pipe, limit: BUSY_WAIT }),
         }
     }
     Err(io::ErrorKind::TimedOut.into())
-}
-
-/// While the service does not run, anybody may make a pipe of its name and tell what he likes.
-fn trusted(pipe: Pipe) -> io::Result<Connection> {
-    if !pipe.ownership()?.is_strangers()? {
-        return Ok(Connection { pipe, limit: BUSY_WAIT });
-    }
-    let told = format!("another user's program has taken the service's name: {} serves it", server_of(&pipe));
-    Err(io::Error::other(told))
 }
 
 impl Connection {

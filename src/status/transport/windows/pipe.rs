@@ -27,7 +27,7 @@ use windows_sys::Win32::System::Pipes::{
 use windows_sys::core::{BOOL, PCWSTR, w};
 
 use crate::net::windows::event::{self, Event};
-use crate::ownership::{Descriptor, Ownership};
+use crate::ownership::{Descriptor, Owner};
 use crate::time::Span;
 
 /// The names of pipes of this computer begin so.
@@ -181,8 +181,8 @@ impl Pipe {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn ownership(&self) -> io::Result<Ownership> {
-        Ownership::of(self.handle.as_raw_handle(), SE_KERNEL_OBJECT)
+    pub fn owner(&self) -> io::Result<Owner> {
+        Owner::of(self.handle.as_raw_handle(), SE_KERNEL_OBJECT)
     }
 
     /// Begins something, waits, and gives up on it when it has not ended then. Returns only when the system uses
