@@ -22,7 +22,22 @@ const KNOWN: [(&str, &str, Steers); 11] = [
 ];
 
 /// Under these a login runs what somebody starts by hand; to stop them would stop the login.
-const LOGINS: [&str; 6] = ["ssh", "sshd", "getty@", "user@", "cron", "containerd"];
+const LOGINS: [&str; 14] = [
+    "ssh",
+    "sshd",
+    "ssh@",
+    "sshd@",
+    "getty@",
+    "serial-getty@",
+    "console-getty",
+    "user@",
+    "cron",
+    "crond",
+    "cronie",
+    "atd",
+    "containerd",
+    "docker",
+];
 
 #[derive(Debug, Clone, Copy)]
 enum Steers {
@@ -62,7 +77,11 @@ fn rival(process: &Path) -> Option<Rival> {
 /// the line `name=systemd` where groups are of the first version.
 fn service_of(process: &Path) -> Option<String> {
     let groups = fs::read_to_string(process.join("cgroup")).ok()?;
-    let of_systemd = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
+    let of_systemd = |line: &&str| {
+        // Units of users have names of their own.
+        let place = line.strip_prefix("0::").or_else(|| Some(line.split_once(":name=systemd:")?.1));
+        place.is_some_and(|place| place.contains("/system.slice/") && !place.contains("/user.slice/"))
+    };
     let group = groups
         .lines()
         .filter(of_systemd)
@@ -118,6 +137,7 @@ mod tests {
             (45, "0::/\n"),
             (46, "0::/system.slice/ssh.service\n"),
             (47, "0::/system.slice/system-getty.slice/getty@tty1.service\n"),
+            (49, "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-konsole.service\n"),
         ] {
             process(proc.path(), pid, "chronyd", "chronyd");
             fs::write(proc.path().join(format!("{pid}/cgroup")), groups).unwrap();
@@ -125,10 +145,10 @@ mod tests {
         process(proc.path(), 48, "ntpd", "ntpd");
         let found = steering_in(proc.path());
         let services: Vec<_> = found.iter().map(Rival::service).collect();
-        assert_eq!(services, [Some("chronyd"), None, Some("chrony"), None, None, None, None]);
+        assert_eq!(services, [Some("chronyd"), None, Some("chrony"), None, None, None, None, None]);
         assert_eq!(
             super::super::how_to_stop(&found),
-            "systemctl disable --now chronyd chrony; kill 43 45 46 47 48"
+            "systemctl disable --now chronyd chrony; kill 43 45 46 47 48 49"
         );
     }
 
