@@ -32,6 +32,19 @@ pub fn service(host: &Host) -> Option<u32> {
         .map(|(pid, _)| pid)
 }
 
+/// Hundredths of a second, whatever the kernel counts in itself.
+const TICKS_PER_S: f64 = 100.0;
+
+/// For how long a process has lived, in s; both figures count a sleep of the computer.
+pub fn age_s(host: &Host, pid: u32) -> Option<f64> {
+    let stat = host.read(format!("/proc/{pid}/stat"))?;
+    // A name may hold blanks and parentheses; the start is the twentieth word behind it.
+    let (_, behind) = stat.rsplit_once(')')?;
+    let started: f64 = behind.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime: f64 = host.word("/proc/uptime")?.split(' ').next()?.parse().ok()?;
+    Some(uptime - started / TICKS_PER_S)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +59,12 @@ mod tests {
         assert_eq!(service(&world.host()), None);
         let world = world.process(110, "dantetimesync", "/usr/sbin/dantetimesync --skip-ntp");
         assert_eq!(service(&world.host()), Some(110));
+    }
+
+    #[test]
+    fn the_age_of_a_process_is_read_behind_its_name() {
+        let age = age_s(&Host::this(), std::process::id()).unwrap();
+        assert!((0.0..3_600.0).contains(&age), "{age}");
+        assert_eq!(age_s(&World::new().host(), 5), None);
     }
 }

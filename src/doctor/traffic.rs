@@ -260,17 +260,16 @@ impl Tally {
 
     fn take(&mut self, sequence: u16, at: Timestamp<Raw>) {
         let gap = at - self.last;
+        // The next number: none is missing between, however long that took.
+        if sequence == self.sequence.wrapping_add(1) && self.intervals.len() < SAMPLES_MAX {
+            self.intervals.push(gap);
+        }
         match sequence.wrapping_sub(self.sequence) {
             // After a pause nothing is said of single Syncs.
             _ if gap > PAUSE_MIN => self.count(1, sequence),
             // A doubled one.
             0 => {}
-            ahead @ 1..=GAP_MAX => {
-                self.count(ahead, sequence);
-                if ahead == 1 && self.intervals.len() < SAMPLES_MAX {
-                    self.intervals.push(gap);
-                }
-            }
+            ahead @ 1..=GAP_MAX => self.count(ahead, sequence),
             // A late one, which was expected already.
             ahead if ahead.wrapping_neg() <= GAP_MAX => self.syncs = self.syncs.saturating_add(1),
             _ => {

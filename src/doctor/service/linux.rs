@@ -16,17 +16,17 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Errors that are shown.
 const ERRORS_SHOWN: &str = "3";
 
-/// A unit that was started anew so recently has not shown yet that it stays.
+/// A unit that was started anew so recently, and so often, has not shown yet that it stays.
 const STAYS_AFTER_S: f64 = 60.0;
+const RESTARTS_MIN: u32 = 2;
 
 /// What the service manager says of the unit; nothing where there is none.
 pub fn unit(host: &Host) -> Option<Unit> {
     let shown = host.run("systemctl", &["show", UNIT, "--no-pager", "-p", PROPERTIES]).ok()?;
     let value = |key: &str| property(&shown, key);
     let restarts = value("NRestarts").parse().unwrap_or_default();
-    let started: f64 = value("ExecMainStartTimestampMonotonic").parse().unwrap_or_default();
-    let uptime = host.word("/proc/uptime").and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
-    let young = uptime.is_some_and(|uptime| uptime - started / 1e6 < STAYS_AFTER_S);
+    let age = process::service(host).and_then(|pid| process::age_s(host, pid));
+    let young = age.is_some_and(|age| age < STAYS_AFTER_S);
     let user = value("User");
     Some(Unit {
         load: value("LoadState"),
@@ -35,14 +35,14 @@ pub fn unit(host: &Host) -> Option<Unit> {
         result: value("Result"),
         exit_code: value("ExecMainStatus"),
         restarts,
-        restarting: value("SubState").starts_with("auto-restart") || restarts > 0 && young,
+        restarting: value("SubState").starts_with("auto-restart") || restarts >= RESTARTS_MIN && young,
         invocation: value("InvocationID"),
         user: (!user.is_empty() && user != "root").then_some(user),
     })
 }
 
 const PROPERTIES: &str = "LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,NRestarts,\
-                          ExecMainStartTimestampMonotonic,InvocationID,User";
+                          InvocationID,User";
 
 /// Asks the journal and the program, which tells its status at `socket`, if anywhere, and does not start beside a
 /// `rival`.
@@ -175,16 +175,15 @@ mod tests {
 
     #[test]
     fn a_service_that_ends_again_and_again_has_failed() {
-        let state = |active: &str, sub: &str, code: &str, started: u32| {
+        let state = |active: &str, sub: &str, code: &str| {
             format!(
                 "LoadState=loaded\nActiveState={active}\nSubState={sub}\nUnitFileState=enabled\nResult=exit-code\n\
-                 ExecMainStatus={code}\nNRestarts=7\nExecMainStartTimestampMonotonic={started}000000\n\
-                 InvocationID=abc\n"
+                 ExecMainStatus={code}\nNRestarts=7\nInvocationID=abc\n"
             )
         };
         let journal = "journalctl _SYSTEMD_UNIT=dantetimesync.service -b -p err";
         let waits = World::new()
-            .program("systemctl show", Ok(state("activating", "auto-restart", "66", 100)))
+            .program("systemctl show", Ok(state("activating", "auto-restart", "66")))
             .program(journal, Ok("there is no interface eth9\n".into()));
         let found = seen(&waits, None);
         assert_eq!(found[0].problem, Some(Problem::ServiceFailed));
@@ -193,7 +192,8 @@ mod tests {
         // In the moment in which it runs, it is the same; a minute later it stays.
         let runs = |uptime: &str| {
             running(World::new().file("/proc/uptime", uptime))
-                .program("systemctl show", Ok(state("active", "running", "0", 100)))
+                .file("/proc/77/stat", &format!("77 (dante) time) S 1{} 10000 0\n", " 0".repeat(17)))
+                .program("systemctl show", Ok(state("active", "running", "0")))
         };
         assert_eq!(seen(&runs("110.5 200.1\n"), None)[0].problem, Some(Problem::ServiceFailed));
         assert_eq!(seen(&runs("170.5 200.1\n"), None)[0].problem, None);
