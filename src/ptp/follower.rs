@@ -215,7 +215,10 @@ impl Follower {
         }
         let Message { header, body } = message?;
         if header.subdomain != self.subdomain {
-            self.foreign_subdomain = Some((header.subdomain, self.now));
+            // Followers speak there too; only a leader is worth a word.
+            if matches!(body, Body::Sync(_) | Body::FollowUp { .. }) {
+                self.foreign_subdomain = Some((header.subdomain, self.now));
+            }
             return Err(DropReason::Subdomain);
         }
         match (body, datagram.port) {

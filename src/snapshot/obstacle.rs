@@ -237,7 +237,9 @@ fn half_heard(snapshot: &Snapshot) -> Option<Obstacle> {
         Span::from_ns(leader.heard_age_ns) <= patience
     };
     let Some(leader) = snapshot.leaders.iter().filter(|leader| !leader.qualified).find(present) else {
-        let follow_ups = snapshot.follow_up_age_ns.is_some_and(|age| Span::from_ns(age) <= HEARD_MIN);
+        let complete = snapshot.leaders.iter().any(|leader| leader.qualified);
+        let follow_ups =
+            !complete && snapshot.follow_up_age_ns.is_some_and(|age| Span::from_ns(age) <= HEARD_MIN);
         if follow_ups && snapshot.drops.of(DropReason::NoStamp) > 0 {
             return Some(Obstacle::NoStamps);
         }

@@ -363,8 +363,13 @@ fn situations() -> Vec<Status> {
         State::Lost,
         State::Conflict,
     ];
-    let changes: [fn(&mut Snapshot); 20] = [
+    let changes: [fn(&mut Snapshot); 22] = [
         |_| {},
+        |it| it.follow_up_age_ns = Some(40_000_000),
+        |it| {
+            let pairs = LeaderRow { first_heard_age_ns: seconds(60), ..silent(0, 1) };
+            it.leaders = vec![pairs];
+        },
         |it| it.interfaces.clear(),
         |it| it.rivals.clear(),
         |it| it.only_ptp_v2 = true,
@@ -375,7 +380,10 @@ fn situations() -> Vec<Status> {
         |it| (it.fault, it.reason) = (Some("it is gone".to_owned()), "it is gone".to_owned()),
         |it| it.leaders = vec![silent(0, 30)],
         |it| it.leaders = vec![silent(30, 30)],
-        |it| it.drops.add(DropReason::NoStamp),
+        |it| {
+            it.drops.add(DropReason::NoStamp);
+            it.follow_up_age_ns = Some(40_000_000);
+        },
         |it| it.drops.add(DropReason::NeverLeads),
         |it| it.uptime_ns = seconds(3),
         |it| it.state_age_ns = seconds(3),
@@ -393,6 +401,7 @@ fn situations() -> Vec<Status> {
                 let snapshot = &mut status.snapshot;
                 snapshot.fault = None;
                 snapshot.other_subdomain = None;
+                snapshot.follow_up_age_ns = None;
                 snapshot.reason = "it is so".to_owned();
                 snapshot.state = state;
                 if !leaders {

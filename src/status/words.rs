@@ -82,6 +82,8 @@ fn without_utc(servers: &[NtpServerView]) -> String {
         ),
         (_, [], Some((name, refusal))) => format!("the NTP server {name} {refusal}"),
         (_, [], None) => format!("no NTP server has answered: {}", names(&|_| true).join(", ")),
+        // It may have answered before.
+        (_, [one], Some((name, refusal))) if one == name => format!("the NTP server {name} {refusal}"),
         (_, [one], _) => format!("the NTP server {one} has answered, not often enough yet"),
         (_, several, _) => format!("{} have answered, not often enough yet", several.join(" and ")),
     }
@@ -107,14 +109,16 @@ fn prospect(snapshot: &Snapshot, utc: &UtcView) -> String {
     }
 }
 
+/// What starts the service anew.
+const RESTART: &str =
+    if cfg!(windows) { "dantetimesync service stop, then start" } else { "systemctl restart dantetimesync" };
+
 /// What to do about a clock that is not locked, in whole sentences; None where it is.
 pub fn advice(status: &Status, age: Span) -> Option<String> {
     let snapshot = &status.snapshot;
     if age > STALE {
         let pid = status.pid;
-        return Some(sentence(&format!(
-            "look at its log, and start it again (systemctl restart dantetimesync; pid {pid})"
-        )));
+        return Some(sentence(&format!("look at its log, and start it again ({RESTART}; pid {pid})")));
     }
     let fault = snapshot.fault.as_ref().filter(|fault| **fault == snapshot.reason);
     let advice = match (snapshot.state, fault) {
