@@ -80,13 +80,13 @@ pub fn read(file: &Path) -> Result<Choices, FileError> {
     }
 }
 
-/// What it is instead of a file: to open a FIFO, or to read from a terminal, would be to wait for ever. What a shell
+/// What it is instead of a file: to open a FIFO would be to wait for ever. What a shell
 /// hands over is read all the same, and so is nothing at all, which is often named as a file without settings.
 fn what_else(file: &Path) -> io::Result<Option<&'static str>> {
     if is_device(file) {
         return Ok(Some("a device"));
     }
-    let handed_over = file == Path::new("/dev/stdin") || file.starts_with("/dev/fd");
+    let handed_over = ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|place| file.starts_with(place));
     if handed_over || file.canonicalize().is_ok_and(|file| file == Path::new("/dev/null")) {
         return Ok(None);
     }
