@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -12,6 +12,7 @@ use crate::events::{Event, EventKind};
 use crate::net::{Interface, NetworkCounters, StampSource, Way};
 use crate::ntp::client::RejectedCounts;
 use crate::ptp::{DropCounts, DropReason};
+use crate::snapshot::obstacle::Obstacle;
 use crate::snapshot::{
     Activity, BoundedRate, BoundedTime, LeaderRow, LeaderView, LimitsView, NtpServerView, SlewView, Snapshot,
     Standing, State, UtcView,
@@ -428,6 +429,9 @@ fn silent(heard: i64, paired: i64) -> LeaderRow {
 
 #[test]
 fn no_hint_ends_twice_or_has_a_hole() {
+    let obstacles = situations().into_iter().filter_map(|status| Obstacle::of(&status.snapshot));
+    let kinds: HashSet<_> = obstacles.map(|obstacle| std::mem::discriminant(&obstacle)).collect();
+    assert_eq!(kinds.len(), 10, "all that can stand in the way");
     let mut hints = BTreeSet::new();
     for status in situations() {
         for age in [Span::ZERO, Span::from_secs(9)] {
