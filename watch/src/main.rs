@@ -111,11 +111,18 @@ fn ends(key: &KeyEvent) -> bool {
 fn stop_flag() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        // Refused, the signal ends the program the hard way; so does a second one, and SIGHUP: of a terminal that has
-        // gone away nothing is restored, and what reads it does not come back.
+        // Refused, the signal ends the program the hard way; so does a second one.
         let _ = signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop));
         let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
     }
+    // Of a terminal that has gone away nothing is restored, and what reads it does not come back. Whoever starts this
+    // with `nohup` has the signal ignored, which would keep it reading for ever.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGHUP,
+        1,
+        Arc::new(AtomicBool::new(true)),
+    );
     stop
 }
 

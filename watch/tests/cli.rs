@@ -33,8 +33,8 @@ fn without_its_terminal_it_does_not_live_on() {
     let folder = tempfile::tempdir().unwrap();
     let pid_file = folder.path().join("pid");
     let (binary, shown) = (env!("CARGO_BIN_EXE_dantetimesync-watch"), pid_file.display());
-    let line = format!("echo $$ >{shown}; exec {binary} --socket {shown}");
-    // The terminal is script's, and goes away with it.
+    let line = format!("trap '' HUP; echo $$ >{shown}; exec {binary} --socket {shown}");
+    // The terminal is script's, and goes away with it. As with `nohup`, the signal that tells so is ignored.
     let mut terminal = Command::new("script");
     let terminal = terminal.args(["-qec", &line, "/dev/null"]);
     let mut terminal =
