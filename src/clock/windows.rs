@@ -7,6 +7,7 @@
 
 mod adjustment;
 mod facts;
+pub(crate) mod priority;
 mod privilege;
 
 use std::sync::OnceLock;

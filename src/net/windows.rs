@@ -2,7 +2,7 @@
 //! own software (`capture` decides). Threads read and stamp; this takes what waits. Nothing is ever sent.
 #![allow(unsafe_code, reason = "sockets, events and processes are reached by system calls only")]
 
-pub(crate) mod arrivals;
+mod arrivals;
 pub(crate) mod event;
 pub mod process;
 mod raw;

@@ -12,12 +12,10 @@ use std::thread::{self, JoinHandle};
 
 use socket2::Socket;
 use windows_sys::Win32::Networking::WinSock::{FD_READ, SOCKET, WSAEventSelect};
-use windows_sys::Win32::System::Threading::{
-    GetCurrentThread, SetThreadPriority, THREAD_PRIORITY_NORMAL, THREAD_PRIORITY_TIME_CRITICAL,
-};
 
 use super::event::{Event, first_of};
 use crate::clock::platform::raw_clock;
+use crate::clock::windows::priority;
 use crate::net::is_nothing;
 use crate::time::{Raw, Timestamp};
 
@@ -136,23 +134,6 @@ impl<T> Drop for Arrivals<T> {
     }
 }
 
-/// The calling thread runs before all others of ordinary programs; nothing changes where that is refused.
-fn run_first() {
-    set_priority(THREAD_PRIORITY_TIME_CRITICAL);
-}
-
-/// The calling thread runs like all others, whatever it was started with.
-pub fn run_like_others() {
-    set_priority(THREAD_PRIORITY_NORMAL);
-}
-
-fn set_priority(priority: i32) {
-    // SAFETY: it cannot fail, and what it gives need not be closed.
-    let own = unsafe { GetCurrentThread() };
-    // SAFETY: the calling thread's handle is always valid; a refusal changes nothing.
-    let _ = unsafe { SetThreadPriority(own, priority) };
-}
-
 /// What the thread owns.
 struct Reader<T> {
     socket: Arc<Socket>,
@@ -164,7 +145,7 @@ struct Reader<T> {
 
 impl<T> Reader<T> {
     fn run(self, mut read: impl FnMut(Option<Timestamp<Raw>>) -> io::Result<Option<T>>) {
-        run_first();
+        priority::run_first();
         while first_of([&self.stop, &self.readable]).is_ok_and(|stop| !stop) {
             let mut woken = Some(raw_clock());
             for _ in 0..BATCH {

@@ -16,9 +16,9 @@ use windows_service::service_dispatcher;
 
 use super::{NAME, event_log, refused};
 use crate::cli::Service;
+use crate::clock::windows::priority;
 use crate::daemon;
 use crate::exit::{Failure, USAGE};
-use crate::net::windows::arrivals::run_like_others;
 
 /// Windows' number for "not started by the service manager".
 const ERROR_FAILED_SERVICE_CONTROLLER_CONNECT: i32 = 1063;
@@ -94,7 +94,7 @@ fn service_main(_arguments: Vec<OsString>) {
     let _ = HANDLE.set(handle);
     report(ServiceState::StartPending, ServiceExitCode::NO_ERROR);
     // Of a service with a delayed start this thread has the lowest priority until it runs, and the clock is tried before.
-    run_like_others();
+    priority::run_like_others();
     event_log::start();
     let code = match OPTIONS.get().map(daemon::run) {
         None | Some(Ok(_)) => ServiceExitCode::NO_ERROR,
