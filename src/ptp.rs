@@ -33,6 +33,12 @@ pub fn group(subdomain: &[u8; 16]) -> Ipv4Addr {
     Ipv4Addr::new(224, 0, 1, last.unwrap_or(130))
 }
 
+/// Whether the devices of a subdomain are pulled up or down (Audinate's `_ALT1` to `_ALT4`): their time runs up to 4 %
+/// fast or slow, and nobody may follow it.
+pub fn is_pulled(subdomain: &str) -> bool {
+    subdomain.starts_with("_ALT")
+}
+
 /// One qualified observation of the elected leader: a Sync and, where announced, the Follow_Up that paired.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SyncSample {

@@ -497,6 +497,18 @@ impl TrimNul for [u8; 16] {
     }
 }
 
+/// A length of time, in ns, as people say it: `2 h 13 min`.
+pub fn duration(ns: i64) -> String {
+    let seconds = ns.max(0) / 1_000_000_000;
+    match seconds {
+        0..10 => format!("{:.1} s", Span::from_ns(ns.max(0)).as_secs_f64()),
+        10..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use super::window::DailyWindow;
 use super::{LateStep, LeapMode, UtcLimit};
 use crate::log::LogFormat;
 use crate::net::Capture;
+use crate::ptp::is_pulled;
 use crate::time::{Rate, Span};
 
 /// `true` or `false`.
@@ -49,10 +50,9 @@ pub fn window(text: &str) -> Option<Option<DailyWindow>> {
     if text == "none" { Some(None) } else { DailyWindow::parse(text).ok().map(Some) }
 }
 
-/// The name of a subdomain, NUL padded. Those that are pulled up or down have none: their PTP time runs up to 4 %
-/// fast or slow, and a system clock that followed it would be useless.
+/// The name of a subdomain that can be followed, NUL padded.
 pub fn subdomain(text: &str) -> Option<[u8; 16]> {
-    if text.is_empty() || text.len() > 16 || !text.is_ascii() || text.starts_with("_ALT") {
+    if text.is_empty() || text.len() > 16 || !text.is_ascii() || is_pulled(text) {
         return None;
     }
     let mut name = [0; 16];

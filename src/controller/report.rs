@@ -115,9 +115,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         }
         if self.follower.only_version_two() && !self.reporter.version_two_warned {
             self.reporter.version_two_warned = true;
-            warn!(
-                "only PTPv2 is heard: the device is in an AES67 or ST 2110 mode without PTPv1; enable Dante's own clocking"
-            );
+            warn!("{}: {}", Obstacle::OnlyVersionTwo, Obstacle::OnlyVersionTwo.cure());
         }
     }
 

@@ -3,7 +3,8 @@
 use super::finding::{Check, Finding, Problem};
 use super::os::Os;
 use super::traffic::{Heard, Link, Tally, Tapped};
-use crate::snapshot::obstacle::{PULL_UP_CURE, is_pulled};
+use crate::ptp::is_pulled;
+use crate::snapshot::obstacle::PULL_UP_CURE;
 use crate::time::{LeaderId, Raw, Span, Timestamp};
 
 /// A leader that is there is heard so soon after joining its group.

@@ -1132,9 +1132,17 @@ mod tests {
     #[test]
     fn another_subdomain_is_reported_and_nothing_else() {
         let mut follower = Follower::new(*b"_ALT1\0\0\0\0\0\0\0\0\0\0\0");
+        // A follower's request: there may be no leader where it comes from.
+        let mut request = device(1).sync(0, ms(0));
+        let mut bytes = request.payload.as_slice().to_vec();
+        bytes[32] = 1;
+        request.payload = Payload::new(&bytes);
+        let outcome = follower.handle_datagram(&request, ms(0));
+        assert_eq!(outcome, Outcome::Dropped(DropReason::Subdomain));
+        assert_eq!(follower.foreign_subdomain(), None);
         run(&mut follower, [&device(1)], 0, 1_000);
         assert_eq!(follower.foreign_subdomain(), Some(DEFAULT_SUBDOMAIN));
-        assert_eq!(follower.drops().of(DropReason::Subdomain), 8);
+        assert_eq!(follower.drops().of(DropReason::Subdomain), 9);
         assert_eq!(follower.leaders().count(), 0);
     }
 

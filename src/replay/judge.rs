@@ -10,8 +10,8 @@ use crate::estimator::leader::{BOUND_SIGMAS, LeaderEstimator};
 use crate::net::{Datagram, Interface};
 use crate::ptp::follower::{Follower, LeaderRecord};
 use crate::ptp::wire::{Body, Message};
-use crate::ptp::{DropCounts, DropReason, Outcome, SyncSample};
-use crate::snapshot::obstacle::{PULL_UP_CURE, is_pulled};
+use crate::ptp::{DropCounts, DropReason, Outcome, SyncSample, is_pulled};
+use crate::snapshot::obstacle::PULL_UP_CURE;
 use crate::snapshot::{BoundedRate, subdomain_name};
 use crate::time::{LeaderId, Raw, Span, Timestamp};
 

@@ -2,17 +2,11 @@
 //! heard of PTP.
 
 use super::{LeaderRow, Snapshot, Standing, State};
-use crate::ptp::DropReason;
-use crate::status::words::duration;
-use crate::time::{LeaderId, Span};
+use crate::ptp::{DropReason, is_pulled};
+use crate::time::{LeaderId, Span, duration};
 
 /// What mends a subdomain that is pulled up or down.
 pub const PULL_UP_CURE: &str = "in Dante Controller: set Sample Rate Pull-up of one device at least to None";
-
-/// Where the devices of a subdomain are pulled up or down (Audinate's `_ALT1` to `_ALT4`), nobody may follow them.
-pub fn is_pulled(subdomain: &str) -> bool {
-    subdomain.starts_with("_ALT")
-}
 
 /// The filter lets through 1 in 64 of what is not for us, which is one in 8 s of a lone leader: what was not heard for
 /// this long is gone.

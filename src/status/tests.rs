@@ -17,7 +17,7 @@ use crate::snapshot::{
     Activity, BoundedRate, BoundedTime, LeaderRow, LeaderView, LimitsView, NtpServerView, SlewView, Snapshot,
     Standing, State, UtcView,
 };
-use crate::time::{LeaderId, Raw, Span, TimescaleId};
+use crate::time::{LeaderId, Raw, Span, TimescaleId, duration};
 
 const EXAMPLE: &str = include_str!("../../docs/status.example.json");
 const DOCUMENT: &str = include_str!("../../docs/status.md");
@@ -481,7 +481,7 @@ fn lengths_of_time_are_told_as_people_tell_them() {
     let told: Vec<String> =
         [-5, 1_500_000_000, seconds(59), seconds(119), seconds(600), seconds(7_980), seconds(400_000)]
             .into_iter()
-            .map(words::duration)
+            .map(duration)
             .collect();
     assert_eq!(told, ["0.0 s", "1.5 s", "59 s", "119 s", "10 min", "2 h 13 min", "4 d 15 h"]);
 }

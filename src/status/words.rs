@@ -8,7 +8,7 @@ use crate::estimator::utc::Role;
 use crate::net::StampSource;
 use crate::snapshot::obstacle::{Obstacle, no_follow_ups};
 use crate::snapshot::{Activity, LeaderRow, NtpServerView, Snapshot, Standing, State, UtcView};
-use crate::time::Span;
+use crate::time::{Span, duration};
 
 /// Rows of tables that are shown; more are counted.
 const ROWS: usize = 4;
@@ -388,18 +388,6 @@ fn unit(ns: f64) -> (f64, &'static str, usize) {
         ns if ns < 1e6 => (1e3, "µs", 1),
         ns if ns < 1e9 => (1e6, "ms", 1),
         _ => (1e9, "s", 3),
-    }
-}
-
-/// A length of time as people say it: `2 h 13 min`.
-pub fn duration(ns: i64) -> String {
-    let seconds = ns.max(0) / 1_000_000_000;
-    match seconds {
-        0..10 => format!("{:.1} s", Span::from_ns(ns.max(0)).as_secs_f64()),
-        10..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
     }
 }
 

@@ -4,7 +4,7 @@ mod plot;
 
 use dantetimesync::snapshot::{LeaderRow, Standing, State};
 use dantetimesync::status::{Status, words};
-use dantetimesync::time::{Raw, Span, Timestamp};
+use dantetimesync::time::{Raw, Span, Timestamp, duration};
 use ratatui::Frame;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -138,7 +138,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, course: &Course, now: Timestamp<
 fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let mut left = match &view.status {
         Some(status) => {
-            let up = words::duration(status.snapshot.uptime_ns);
+            let up = duration(status.snapshot.uptime_ns);
             let dry = if status.dry_run { ", dry run" } else { "" };
             format!("dantetimesync {}, pid {}, up {up}{dry}", status.version, status.pid)
         }
@@ -147,7 +147,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View) {
     if view.paused {
         left.push_str("  PAUSED");
     }
-    let keys = format!("w {}  p pause  q quit ", words::duration(view.window().as_ns()));
+    let keys = format!("w {}  p pause  q quit ", duration(view.window().as_ns()));
     frame.render_widget(Paragraph::new(left).style(view.palette.faint()), area);
     frame.render_widget(Paragraph::new(keys).style(view.palette.faint()).right_aligned(), area);
 }
@@ -160,7 +160,7 @@ fn draw_answer(frame: &mut Frame<'_>, area: Rect, view: &View, now: Timestamp<Ra
             } else {
                 "waiting for it"
             };
-            let since = words::duration((now - *since).as_ns());
+            let since = duration((now - *since).as_ns());
             let style = view.palette.state(None);
             Text::from(vec![Line::styled(format!("No status for {since}: {error}"), style), Line::raw(told)])
         }
@@ -203,7 +203,7 @@ fn draw_leaders(frame: &mut Frame<'_>, area: Rect, view: &View, status: &Status)
 
 fn leader_cells(leader: &LeaderRow) -> [Cell<'static>; 8] {
     let preferred = if leader.preferred { "yes" } else { "no" };
-    let age = leader.pair_age_ns.map_or_else(|| "-".to_owned(), words::duration);
+    let age = leader.pair_age_ns.map_or_else(|| "-".to_owned(), duration);
     [
         leader.id.to_string(),
         leader.interface.clone(),

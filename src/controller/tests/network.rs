@@ -97,7 +97,7 @@ fn a_network_that_speaks_only_version_2_is_told_once() {
         }
     });
     play.run(12);
-    assert_eq!(play.log.count("only PTPv2 is heard: the device"), 1, "{:?}", play.log.lines());
+    assert_eq!(play.log.count("Dante's own PTPv1: in Dante Controller: "), 1, "{:?}", play.log.lines());
 }
 
 /// A network on which nothing is ever heard.

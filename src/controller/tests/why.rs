@@ -262,6 +262,12 @@ fn a_server_whose_answers_are_refused_is_told_with_the_reason() {
     assert_eq!(play.log.count("(the built-in default) can be used"), 1, "{:?}", play.log.lines());
     let server = fact(&play, "ntp");
     assert!(!server.contains("never answered") && server.contains("reference clock"), "{server}");
+    // Another figure is no other reason.
+    for more in 1..5 {
+        play.world.borrow_mut().ntp_dispersion = Span::from_secs(3 + more);
+        play.run(200);
+    }
+    assert_eq!(play.log.count("from its reference clock"), 1, "{:?}", play.log.lines());
     // Once it answers well, nothing of that is left.
     play.world.borrow_mut().ntp_dispersion = Span::from_ms(2);
     play.run(120);
