@@ -58,6 +58,11 @@ const USABLE_RATE_SIGMA: Rate = Rate::from_ppm(5.0);
 /// A rate known as well as this is beyond doubt: it is what a lock needs.
 const SURE_RATE_SIGMA: Rate = Rate::from_ppm(0.15);
 
+/// So many deviations it takes to let go of a rate that was beyond doubt. A change is believed because some samples were
+/// odd, so the line that follows them is too, and a few seconds of it look surer than they are: with the 3.29 of a bound,
+/// a burst of late packets was followed by 10 ppm at times. A leader that really turns is past this a second or two later.
+const SURE_RATE_DEVIATIONS: f64 = 6.0;
+
 /// Without a leader for this long, the state says so.
 const NO_LEADER_AFTER: Span = Span::from_secs(5);
 
@@ -449,13 +454,13 @@ impl Discipline {
         Some(rate.then(slew).then(self.pull(deviation.offset, &leader.line)))
     }
 
-    /// The leader's rate; while it is in doubt, the last one beyond doubt, as long as the doubt covers it.
+    /// The leader's rate; while it is in doubt, the last one beyond doubt, as long as the doubt may cover it.
     fn believable_rate(&mut self, line: &Line<Leader, Raw>) -> Rate {
         if line.rate_sigma <= SURE_RATE_SIGMA {
             self.sure_rate = Some(line.rate);
             return line.rate;
         }
-        let doubt = Rate::from_ratio(BOUND_SIGMAS * line.rate_sigma.ratio());
+        let doubt = Rate::from_ratio(SURE_RATE_DEVIATIONS * line.rate_sigma.ratio());
         match self.sure_rate.filter(|sure| (line.rate - *sure).abs() < doubt) {
             Some(sure) => sure,
             None => {

@@ -97,10 +97,10 @@ fn told_of_a_rate(play: &mut Play, ppm: f64, bound_ppm: f64) -> f64 {
 fn a_rate_in_doubt_is_not_applied_as_long_as_the_sure_one_explains_it() {
     for sign in [1.0, -1.0] {
         let mut play = Play::locked();
-        let kept = told_of_a_rate(&mut play, LEADER_PPM + sign * 2.9, 3.0);
-        assert!((kept - LEADER_PPM).abs() < 1e-6, "the doubt covers it: {kept}");
-        let applied = told_of_a_rate(&mut play, LEADER_PPM + sign * 3.1, 3.0);
-        assert!((applied - LEADER_PPM - sign * 3.1).abs() < 1e-3, "it does not: {applied}");
+        let kept = told_of_a_rate(&mut play, LEADER_PPM + sign * 5.4, 3.0);
+        assert!((kept - LEADER_PPM).abs() < 1e-6, "6 deviations are 5.47 ppm: {kept}");
+        let applied = told_of_a_rate(&mut play, LEADER_PPM + sign * 5.6, 3.0);
+        assert!((applied - LEADER_PPM - sign * 5.6).abs() < 1e-3, "that is more: {applied}");
         // Once given up, the old rate does not come back with a new doubt.
         let applied = told_of_a_rate(&mut play, LEADER_PPM + sign * 1.0, 3.0);
         assert!((applied - LEADER_PPM - sign * 1.0).abs() < 1e-3, "{applied}");
