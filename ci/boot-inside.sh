@@ -37,6 +37,29 @@ journal_has() { # text, tenths of a second
     fail "the journal does not say: $1"
 }
 
+ready_in_time() { # limit in s, from the start of the unit
+    began=$(cut -d' ' -f1 /proc/uptime)
+    systemctl start dantetimesync.service || fail "it did not start"
+    ended=$(cut -d' ' -f1 /proc/uptime)
+    awk -v a="$began" -v b="$ended" -v most="$1" \
+        'BEGIN { printf "ready after %.1f s\n", b - a; exit !(b - a < most) }' || fail "that is later than $1 s"
+}
+program() { # exit code, part of the text, command...
+    code=0 wanted=$1 part=$2
+    shift 2
+    said=$("$@" 2>&1) || code=$?
+    [ "$code" = "$wanted" ] || fail "$* ended with $code and not $wanted: $said"
+    case $said in *"$part"*) ;; *) fail "$* does not say '$part': $said" ;; esac
+}
+
+echo "-- the boot goes on, whatever became of the service in it"
+for _ in $(seq 300); do
+    state=$(value ActiveState)
+    case $state in failed | active) break ;; esac
+    sleep 0.1
+done
+[ "$state" = failed ] || fail "at boot it is $state and not failed, without any right"
+
 # Here the right is missing altogether, so the unit must not ask for it: systemd itself would refuse.
 rights='CAP_NET_BIND_SERVICE'
 unit AmbientCapabilities= "AmbientCapabilities=$rights" CapabilityBoundingSet= "CapabilityBoundingSet=$rights"
@@ -55,11 +78,23 @@ is ExecMainStatus 78
 journal_has '/etc/dantetimesync/config.toml:1: utc-slew: found 900, allowed 1 to 500 ppm' 20
 
 echo "-- without a network it is ready within 3 s, in its sandbox, and waits"
+# As with a cable that is not plugged in: whatever waits for the network waits long.
+cat >/etc/systemd/system/slow-network.service <<'UNIT'
+[Unit]
+Before=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sleep 300
+[Install]
+WantedBy=network-online.target
+UNIT
+systemctl daemon-reload
+systemctl enable slow-network.service
+systemctl start --no-block network-online.target
 settings 'dry-run = true'
-began=$(cut -d' ' -f1 /proc/uptime)
-systemctl start dantetimesync.service || fail "it did not start"
-ended=$(cut -d' ' -f1 /proc/uptime)
-awk -v a="$began" -v b="$ended" 'BEGIN { printf "ready after %.1f s\n", b - a; exit !(b - a < 3.5) }' || fail "that is too late"
+ready_in_time 3
+[ "$(systemctl is-active network-online.target)" = inactive ] || fail "the network was not waited for"
+systemctl stop slow-network.service
 is ActiveState active
 is StatusText 'waiting for a network interface'
 pid=$(value MainPID)
@@ -70,13 +105,15 @@ is ExecMainStatus 0
 
 echo "-- with an interface and a dead NTP server it is ready within 3 s too"
 settings 'dry-run = true' 'interface = "lo"' 'ntp-server = "127.0.0.1:9"' 'log-level = "debug"'
-began=$(cut -d' ' -f1 /proc/uptime)
-systemctl start dantetimesync.service || fail "it did not start"
-ended=$(cut -d' ' -f1 /proc/uptime)
-awk -v a="$began" -v b="$ended" 'BEGIN { printf "ready after %.1f s\n", b - a; exit !(b - a < 3.5) }' || fail "that is too late"
+ready_in_time 3
 journal_has 'listening' 20
-# What the sandbox lets the program have for itself; the container's control group may still refuse the priority.
-journalctl --no-pager --output=cat --unit=dantetimesync.service | grep 'going on without'
+
+echo "-- real-time priority and locked memory, or a word that there are none"
+pid=$(value MainPID)
+chrt --all-tasks --pid "$pid" | grep -q SCHED_FIFO || journal_has 'no real-time priority' 1
+[ "$(awk '/^VmLck/ { print $2 }' "/proc/$pid/status")" -gt 0 ] || journal_has 'no memory that is never swapped out' 1
+chrt --all-tasks --pid "$pid" | grep SCHED_FIFO
+grep VmLck "/proc/$pid/status"
 
 echo "-- reload"
 settings 'dry-run = true' 'interface = "lo"' 'ntp-server = "127.0.0.1:9"' 'log-level = "debug"' 'utc-slew = 50'
@@ -95,6 +132,51 @@ until_is ActiveState active 100
 
 systemctl stop dantetimesync.service || fail "it did not stop"
 is Result success
+
+echo "-- the journal knows what is a warning"
+warned=$(journalctl --no-pager --output=cat --priority=warning --unit=dantetimesync.service)
+case $warned in *listening*) fail "'listening' is no warning" ;; *127.0.0.1:9*) ;; *) fail "no warning of the dead server: $warned" ;; esac
+
+echo "-- its own files, in the places they have without a dry run: status, events, state"
+unit AmbientCapabilities= "AmbientCapabilities=$rights" CapabilityBoundingSet= "CapabilityBoundingSet=$rights"
+files='status-socket = "/run/dantetimesync/status.sock"
+event-file = "/var/lib/dantetimesync/events.jsonl"
+state-file = "/var/lib/dantetimesync/state.json"'
+settings 'dry-run = true' 'interface = "lo"' 'ntp-server = "127.0.0.1:1123"' "$files"
+ready_in_time 3
+program 1 'no PTPv1 leader' runuser -u nobody -- dantetimesync status
+systemctl stop dantetimesync.service
+/deb/leader --interface 127.0.0.1 --ntp 127.0.0.1:1123 >/deb/leader.log 2>&1 &
+leader=$!
+sleep 0.5
+# With a server that answers it does not let that time pass.
+ready_in_time 2.2
+systemctl start dantetimesync-wait.service || fail "the lock was not waited for: $(dantetimesync status)"
+[ "$(systemctl is-active dantetimesync-wait.service)" = active ] || fail "nobody waits"
+program 0 'Locked' runuser -u nobody -- dantetimesync status
+program 0 '"state": "locked"' runuser -u nobody -- dantetimesync status --json
+program 0 'ocked' runuser -u nobody -- dantetimesync events --since 10min
+
+echo "-- the commands of the guide"
+cat >/etc/systemd/network/eth.netdev <<'UNIT'
+[NetDev]
+Name=eth0
+Kind=veth
+[Peer]
+Name=eth1
+UNIT
+printf '[Match]\nName=eth0\n[Network]\nAddress=10.77.9.1/24\n' >/etc/systemd/network/eth0.network
+printf '[Match]\nName=eth1\n[Network]\nAddress=10.77.10.1/24\n' >/etc/systemd/network/eth1.network
+systemctl start systemd-networkd.service
+for _ in $(seq 50); do grep -q eth1 /proc/net/fib_trie /proc/net/route && break; sleep 0.1; done
+/deb/guide.sh || fail "the guide"
+systemctl stop systemd-networkd.service
+
+systemctl stop dantetimesync.service
+[ "$(systemctl is-active dantetimesync-wait.service)" = inactive ] || fail "what waited for the lock outlives it"
+program 2 'not running' runuser -u nobody -- dantetimesync status
+[ -s /var/lib/dantetimesync/events.jsonl ] || fail "no events are kept"
+kill "$leader"
 
 echo "-- takeover: refused while no server answers, undone where the service does not start, and given back"
 cat >/usr/lib/systemd/system/chrony.service <<'UNIT'
@@ -124,6 +206,13 @@ dantetimesync service takeover || fail "it did not take over"
 chrony_is inactive disabled
 is ActiveState active
 dantetimesync service status || fail "it does not run"
+systemctl restart dantetimesync || fail "it did not start anew"
+systemctl enable dantetimesync-wait.service || fail "nobody can wait for the lock at boot"
+dantetimesync service release || fail "it was not given back"
+chrony_is active enabled
+systemctl restart chrony || fail "chrony did not start anew"
+dantetimesync service takeover || fail "it did not take over again"
+chrony_is inactive disabled
 
 echo "-- removal gives the clock back"
 cp /usr/bin/dantetimesync /root/program

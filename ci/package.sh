@@ -128,7 +128,8 @@ works test -e /etc/dantetimesync/config.toml
 works test ! -e /etc/systemd/system/multi-user.target.wants/dantetimesync.service
 installed
 works test -L /etc/systemd/system/multi-user.target.wants/dantetimesync.service
-works dpkg --purge dantetimesync
+echo '{"units":[{"name":"chrony.service"}]}' >"$root/var/lib/dantetimesync-takeover.json"
+says 0 "starts them: chrony.service" dpkg --purge dantetimesync
 content >"$target/package/after"
 # The files that the C library keeps of passwd and group are not ours.
 diff <(grep -v '^\./etc/\(passwd\|group\|shadow\|gshadow\)-$\|^\./etc/\.pwd\.lock$' "$target/package/before") \

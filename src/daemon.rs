@@ -42,7 +42,7 @@ pub(crate) use stop::stop_flag;
 
 /// How long other services wait for the first answer of NTP at most (3 s, with the last turn of the loop): a boot
 /// without a network must go on.
-const READY_AFTER: Span = Span::from_ms(2_500);
+const READY_AFTER: Span = Span::from_ms(2_200);
 
 /// While there is no network, it is looked for this often.
 const LOOK_EVERY: Span = Span::from_ms(500);
