@@ -365,6 +365,42 @@ fn hear(manager: &UnixDatagram, what: &str) -> String {
     String::new()
 }
 
+/// How the kernel serves this process's first thread: the 41st field of its line in /proc.
+fn scheduling_policy(pid: u32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process");
+    let after_the_name = stat.rsplit(") ").next().unwrap_or_default();
+    after_the_name.split(' ').nth(38).and_then(|field| field.parse().ok()).expect("a policy")
+}
+
+/// In a network of its own, without the right to go before others and with little memory to lock.
+#[test]
+fn without_priority_and_locked_memory_it_says_so_and_runs_on() {
+    let computer = Computer::new();
+    let config = computer.config("skip-ntp = true\ninterface = 'lo'\nlog-level = 'debug'\n");
+    let manager = UnixDatagram::bind(computer.path("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let script = "ip link set lo up && ulimit -l 1024 && exec setpriv --bounding-set=-sys_nice \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", script, "sh", PROGRAM, "--dry-run", "--config", &config]);
+    command.env("NOTIFY_SOCKET", computer.path("notify")).stdin(Stdio::null());
+    let log = fs::File::create(computer.path("log")).unwrap();
+    let mut daemon = Daemon(command.stderr(log).spawn().expect("unshare runs"));
+    let log = || fs::read_to_string(computer.path("log")).unwrap_or_default();
+    let mut buffer = [0; 1024];
+    if let Err(error) = manager.recv(&mut buffer) {
+        let ended = daemon.0.try_wait().expect("a child").and_then(|status| status.code());
+        assert!(log().contains("Operation not permitted") && ended == Some(1), "{error}: {}", log());
+        return eprintln!("skipped: no right to make a network of its own");
+    }
+    let told = log();
+    assert!(told.contains("no real-time priority (Operation not permitted"), "{told}");
+    let memory = "no memory that is never swapped out (the limit is 1048576 bytes, and none is needed)";
+    assert!(told.contains(memory), "{told}");
+    assert_eq!(scheduling_policy(daemon.0.id()), libc::SCHED_OTHER);
+    signal(&daemon, "TERM");
+    assert_eq!(daemon.0.wait().expect("a child").code(), Some(0), "{}", log());
+}
+
 /// In real time on the loopback; without rights for the ports it says so and does nothing.
 #[test]
 fn the_manager_hears_ready_beats_and_the_end_and_a_hangup_changes_what_can_change() {
@@ -389,6 +425,10 @@ fn the_manager_hears_ready_beats_and_the_end_and_a_hangup_changes_what_can_chang
     };
     assert!(first.starts_with("READY=1\nSTATUS="), "{first}");
     assert_ne!(hear(&manager, "WATCHDOG=1"), "", "{}", log());
+    let allowed = Command::new("chrt").args(["--fifo", "10", "true"]).stderr(Stdio::null()).status();
+    if allowed.is_ok_and(|status| status.success()) {
+        assert_eq!(scheduling_policy(daemon.0.id()), libc::SCHED_FIFO, "{}", log());
+    }
     computer.config("skip-ntp = false\ninterface = 'lo'\nutc-slew = 50\n");
     signal(&daemon, "HUP");
     let mut beats = 0;
