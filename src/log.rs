@@ -1,7 +1,8 @@
 //! The log: text for people, or an object of JSON a line; and what the journal of systemd wants.
 //!
 //! The journal stamps each line itself and takes its priority from the line's head (`<6>`). Text has no time of its
-//! own anywhere: a stamp of the clock that is being set would only confuse.
+//! own anywhere: a stamp of the clock that is being set would only confuse. JSON is read by programs, which want one:
+//! it has `time` where nobody else stamps its lines.
 
 use std::fmt::{Debug, Result};
 
@@ -15,6 +16,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt};
+
+use crate::time::{System, Timestamp};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,6 +101,21 @@ fn is_journal() -> bool {
     false
 }
 
+/// Whether lines go to the event log, which stamps them.
+#[cfg(windows)]
+use crate::service::windows::is_event_log;
+
+#[cfg(not(windows))]
+fn is_event_log() -> bool {
+    false
+}
+
+#[allow(clippy::disallowed_methods, reason = "a stamp for who reads the log; nothing is steered by it")]
+fn now() -> Timestamp<System> {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_ns(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
+}
+
 /// Lines with a priority, or of JSON, or both.
 struct Lines {
     journal: bool,
@@ -112,7 +130,7 @@ where
     fn format_event(&self, ctx: &FmtContext<'_, S, F>, mut out: Writer<'_>, event: &Event<'_>) -> Result {
         let level = *event.metadata().level();
         let text = if self.json {
-            object(event)
+            object(event, !self.journal && !is_event_log())
         } else {
             let mut text = String::new();
             ctx.field_format().format_fields(Writer::new(&mut text), event)?;
@@ -124,8 +142,11 @@ where
     }
 }
 
-fn object(event: &Event<'_>) -> String {
+fn object(event: &Event<'_>, timed: bool) -> String {
     let mut fields = Fields(serde_json::Map::new());
+    if timed {
+        fields.put("time", now().date().rfc3339());
+    }
     fields.put("level", event.metadata().level().to_string().to_lowercase());
     event.record(&mut fields);
     serde_json::Value::Object(fields.0).to_string()
@@ -210,6 +231,19 @@ mod tests {
         let expected = serde_json::json!({
             "level": "info", "message": "two\nlines", "offset_ns": -1.5, "steps": 2, "locked": true, "leader": "a\"b",
         });
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
+        let mut told = serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        told.as_object_mut().unwrap().remove("time");
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn json_has_a_time_but_where_the_journal_stamps_it() {
+        let told = logged(Lines { journal: false, json: true }, || tracing::info!("locked"));
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let time: Timestamp<crate::time::Utc> = told["time"].as_str().unwrap().parse().unwrap();
+        // It is cut off at the millisecond.
+        assert!((0..60_000_000_000).contains(&(now().as_ns() - time.as_ns())), "{told}");
+        let told = logged(Lines { journal: true, json: true }, || tracing::info!("locked"));
+        assert_eq!(told, "<6>{\"level\":\"info\",\"message\":\"locked\"}\n");
     }
 }

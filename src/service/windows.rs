@@ -16,7 +16,7 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
 use crate::cli::Service;
 use crate::exit::{FAILED, Failure, NO_INPUT, NO_PERMISSION, OS_ERROR};
-pub(crate) use event_log::log_writer;
+pub(crate) use event_log::{is_event_log, log_writer};
 pub(crate) use host::{reload_by, running};
 
 /// The service's name, by which the service manager knows it.

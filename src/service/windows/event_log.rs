@@ -75,6 +75,11 @@ pub(crate) const fn log_writer() -> LogWriter {
     LogWriter
 }
 
+/// Whether that is the event log.
+pub(crate) fn is_event_log() -> bool {
+    LOG.get().is_some()
+}
+
 /// See [`log_writer`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogWriter;
