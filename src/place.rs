@@ -31,6 +31,14 @@ pub const EVENT_FILE: &str = if cfg!(windows) {
 pub const STATUS_SOCKET: &str =
     if cfg!(windows) { r"\\.\pipe\dantetimesync" } else { "/run/dantetimesync/status.sock" };
 
+/// The longest path of a socket, in bytes: 108 in `sockaddr_un`, with the NUL. A pipe of Windows has 256 characters.
+pub const SOCKET_MAX: usize = if cfg!(windows) { 256 } else { 107 };
+
+/// Where it is remembered what a takeover stopped. Beside the state and not in it: that folder is the service's own,
+/// and this file root's.
+#[cfg(unix)]
+pub const TAKEOVER_MEMORY: &str = "/var/lib/dantetimesync-takeover.json";
+
 /// The folder of its data. It need not exist yet.
 #[cfg(windows)]
 pub fn data() -> PathBuf {
@@ -69,6 +77,29 @@ pub const PID_NAME: &str = "dantetimesync.pid";
 #[cfg(windows)]
 pub fn locks() -> Vec<PathBuf> {
     vec![data().join(LOCK_NAME)]
+}
+
+/// The files that it has besides those of the settings.
+#[cfg(unix)]
+pub fn own() -> Vec<PathBuf> {
+    let mut own = locks();
+    own.push(PathBuf::from(TAKEOVER_MEMORY));
+    own
+}
+
+/// The files that it has besides those of the settings.
+#[cfg(windows)]
+pub fn own() -> Vec<PathBuf> {
+    use crate::service::windows::{OPTIONS, TAKEN_OVER};
+    let beside = [PID_NAME, crate::daemon::FOUND_FILE, OPTIONS, TAKEN_OVER];
+    locks().into_iter().chain(beside.iter().map(|name| data().join(name))).collect()
+}
+
+/// The file beside this one that is written first and then put in its place.
+pub fn new_beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use tracing::{debug, warn};
 
 use super::Event;
+use crate::place::new_beside;
 
 /// How many events are kept …
 pub const KEPT: usize = 1_000;
@@ -139,9 +140,7 @@ fn compact(path: &Path) -> io::Result<usize> {
         text.push_str(&serde_json::to_string(event)?);
         text.push('\n');
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
+    let new = new_beside(path);
     let mut file = File::create(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

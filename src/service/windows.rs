@@ -18,12 +18,13 @@ use crate::cli::Service;
 use crate::exit::{FAILED, Failure, NO_INPUT, NO_PERMISSION, OS_ERROR};
 pub(crate) use event_log::{is_event_log, log_writer};
 pub(crate) use host::{reload_by, running};
+pub(crate) use takeover::FILE as TAKEN_OVER;
 
 /// The service's name, by which the service manager knows it.
 pub const NAME: &str = "dantetimesync";
 
 /// In the service's folder: the options that it was installed with.
-const OPTIONS: &str = "service-options.json";
+pub(crate) const OPTIONS: &str = "service-options.json";
 
 /// Not installed at all.
 const NOT_INSTALLED: u8 = 2;

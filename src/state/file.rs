@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use tracing::{debug, warn};
 
 use super::SavedState;
+use crate::place::new_beside;
 
 /// Nothing that this program wrote is longer.
 const LENGTH_MAX: u64 = 64 * 1024;
@@ -101,9 +102,7 @@ fn read(path: &Path) -> io::Result<String> {
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
+    let new = new_beside(path);
     let written = write_synced(&new, text).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         let _ = fs::remove_file(&new);

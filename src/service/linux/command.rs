@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::place::TAKEOVER_MEMORY;
+
 /// What `service` can do.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example: dantetimesync service install && dantetimesync service takeover")]
@@ -92,6 +94,3 @@ pub struct Release {
     #[arg(long, value_name = "FILE", default_value = TAKEOVER_MEMORY)]
     pub memory: PathBuf,
 }
-
-/// Beside the state and not in it: that folder is the service's own, and this file root's.
-const TAKEOVER_MEMORY: &str = "/var/lib/dantetimesync-takeover.json";

@@ -17,7 +17,7 @@ use crate::place;
 
 const RIVAL: &str = "W32Time";
 const SHOWN: &str = "Windows Time (W32Time)";
-pub(super) const FILE: &str = "taken-over.json";
+pub(crate) const FILE: &str = "taken-over.json";
 
 /// How Windows Time was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
