@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::cli::Service;
 use crate::config::file::FileError;
 use crate::config::table::{SETTINGS, Setting};
-use crate::config::{Choices, Settings};
+use crate::config::{Choices, Faults, Settings};
 
 /// Reads the file beside the loop, which must not wait for a disk, and compares it with what is running.
 #[derive(Debug)]
@@ -22,6 +22,15 @@ pub struct Reload {
     reading: bool,
     send: SyncSender<Result<Choices, FileError>>,
     receive: Receiver<Result<Choices, FileError>>,
+}
+
+/// What another configuration brings.
+#[derive(Debug)]
+struct News {
+    choices: Choices,
+    settings: Settings,
+    /// What is said of it, and whether that holds already.
+    told: Vec<(bool, String)>,
 }
 
 impl Reload {
@@ -66,37 +75,79 @@ impl Reload {
 
     /// Tells what changes and what cannot, a line each, and gives what holds from now on.
     fn take(&mut self, new: &Choices) -> Option<Settings> {
-        let mut merged = Choices::default();
-        let mut told = Vec::new();
-        for setting in &SETTINGS {
-            let (old_text, new_text) = (text(&self.running, setting), text(new, setting));
-            let taken = if setting.live { new } else { &self.running };
-            taken.of(setting.name).for_each(|choice| merged.add(choice.clone()));
-            if old_text != new_text {
-                told.push((setting, old_text, new_text));
-            }
-        }
-        let settings = match Settings::from_choices(&merged) {
-            Ok(settings) => settings,
-            // The new ones are good together, and the old ones; not the new ones that can change with the old
-            // ones that cannot.
+        let news = match self.news(new) {
+            Ok(news) => news,
             Err(faults) => {
                 refused(&faults.into());
                 return None;
             }
         };
-        if told.is_empty() {
+        if news.told.is_empty() {
             info!("the configuration was read again: nothing has changed");
         }
-        for (Setting { name, live, .. }, old, new) in told {
-            if *live {
-                info!("{name} is now {new}; it was {old}");
-            } else {
-                warn!("{name} = {new} needs a restart of the service; {old} goes on until then");
-            }
+        for (holds, line) in &news.told {
+            if *holds { info!("{line}") } else { warn!("{line}") }
         }
-        self.running = merged;
-        Some(settings)
+        self.running = news.choices;
+        Some(news.settings)
+    }
+
+    /// The new choices are good together, and the old ones; not always the new ones that can change with the old ones
+    /// that cannot. Those that are at fault wait for the restart too, and where that does not help all of them.
+    fn news(&self, new: &Choices) -> Result<News, Faults> {
+        let mut waiting: Vec<&str> = Vec::new();
+        loop {
+            let choices = self.merged(new, &waiting);
+            let faults = match Settings::from_choices(&choices) {
+                Ok(settings) => return Ok(News { told: self.told(new, &waiting), choices, settings }),
+                Err(faults) => faults,
+            };
+            let live = SETTINGS.iter().filter(|setting| setting.live && self.changes(new, setting));
+            let mut more: Vec<&str> = live.map(|setting| setting.name).collect();
+            more.retain(|name| !waiting.contains(name));
+            if more.is_empty() {
+                return Err(faults);
+            }
+            let is_at_fault = |name: &&str| faults.all().iter().any(|fault| fault.name == *name);
+            if more.iter().any(is_at_fault) {
+                more.retain(is_at_fault);
+            }
+            waiting.extend(more);
+        }
+    }
+
+    /// The new ones that can change and do not wait, and the old ones.
+    fn merged(&self, new: &Choices, waiting: &[&str]) -> Choices {
+        let mut merged = Choices::default();
+        for setting in &SETTINGS {
+            let is_taken = setting.live && !waiting.contains(&setting.name);
+            let taken = if is_taken { new } else { &self.running };
+            taken.of(setting.name).for_each(|choice| merged.add(choice.clone()));
+        }
+        merged
+    }
+
+    fn changes(&self, new: &Choices, setting: &Setting) -> bool {
+        text(&self.running, setting) != text(new, setting)
+    }
+
+    fn told(&self, new: &Choices, waiting: &[&str]) -> Vec<(bool, String)> {
+        let line = |setting: &Setting| {
+            let Setting { name, live, .. } = setting;
+            let (old, new) = (text(&self.running, setting), text(new, setting));
+            if !live {
+                return (
+                    false,
+                    format!("{name} = {new} needs a restart of the service; {old} goes on until then"),
+                );
+            }
+            if !waiting.contains(name) {
+                return (true, format!("{name} is now {new}; it was {old}"));
+            }
+            let why = "is good, but not beside what needs a restart of the service";
+            (false, format!("{name} = {new} {why}; {old} goes on until then"))
+        };
+        SETTINGS.iter().filter(|setting| self.changes(new, setting)).map(line).collect()
     }
 }
 
@@ -172,12 +223,37 @@ mod tests {
     }
 
     #[test]
-    fn new_settings_that_do_not_go_with_old_ones_that_stay_change_nothing() {
+    fn new_settings_that_do_not_go_with_old_ones_that_stay_wait_and_the_others_are_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
         fs::write(&path, "skip-ntp = true\n").unwrap();
         let (mut reload, asked) = reload(&path);
-        fs::write(&path, "utc-limit = '2s'\n").unwrap();
-        assert_eq!(hangup(&mut reload, &asked), None);
+        fs::write(&path, "utc-limit = '2s'\nutc-slew = 50\nlog-level = 'debug'\n").unwrap();
+        let settings = hangup(&mut reload, &asked).unwrap();
+        assert_eq!(settings.config.utc_limit, UtcLimit::None);
+        assert_eq!(settings.config.utc_slew, crate::time::Rate::from_ppm(50.0));
+        assert_eq!(settings.log_level, tracing::level_filters::LevelFilter::DEBUG);
+        // Nothing is forgotten: a later file is compared with what runs.
+        fs::write(&path, "skip-ntp = true\n").unwrap();
+        assert_eq!(hangup(&mut reload, &asked).unwrap().config.utc_slew, crate::time::Rate::from_ppm(100.0));
+    }
+
+    #[test]
+    fn it_is_said_that_the_file_is_good_and_what_needs_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        fs::write(&path, "skip-ntp = true\n").unwrap();
+        let (reload, _) = reload(&path);
+        fs::write(&path, "utc-limit = '2s'\nutc-slew = 50\n").unwrap();
+        let news = reload.news(&reload.service.choices().unwrap()).unwrap();
+        let told: Vec<&str> = news.told.iter().map(|(_, line)| line.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "skip-ntp = false needs a restart of the service; true goes on until then",
+                "utc-limit = 2s is good, but not beside what needs a restart of the service; none goes on until then",
+                "utc-slew is now 50; it was 100",
+            ]
+        );
     }
 }
