@@ -9,11 +9,13 @@ pub mod choices;
 pub mod file;
 pub mod manual;
 pub mod parse;
+mod places;
 pub mod table;
 pub mod window;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
@@ -21,8 +23,9 @@ use crate::log::LogFormat;
 use crate::net::Capture;
 use crate::place;
 use crate::time::{Rate, Span};
-use allowed::Allowed;
+use allowed::{Allowed, same_server};
 pub use choices::{Choice, Choices, Origin};
+pub use places::usual_place;
 pub use table::DEFAULT_NTP_SERVER;
 use window::DailyWindow;
 
@@ -135,8 +138,24 @@ impl Settings {
         let unsaid = !reader.is_given("event-file");
         let event_file = if unsaid { beside_state } else { settings.event_file };
         let settings = Self { event_file, ..settings };
+        reader.check_capture();
+        reader.check_dry_run();
+        reader.check_socket();
         reader.check_places();
         reader.end(settings)
+    }
+
+    /// The same, with what only the disk can tell. Not for the loop, which must not wait for it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn checked(choices: &Choices) -> Result<Self, Faults> {
+        let folders = places::folders(choices);
+        match Self::from_choices(choices) {
+            Err(faults) => Err(faults.and(Faults::new(folders))),
+            Ok(_) if !folders.is_empty() => Err(Faults::new(folders)),
+            Ok(settings) => Ok(settings),
+        }
     }
 }
 
@@ -193,7 +212,7 @@ impl<'a> Reader<'a> {
         for choice in self.choices.of(name) {
             match convert(&choice.value).filter(|_| setting.allowed.admits(&choice.value)) {
                 Some(value) => values.push(value),
-                None => self.faults.push(Fault::of(choice, setting.allowed.to_string())),
+                None => self.faults.push(Fault::of(choice, setting.allowed.wanted(&choice.value))),
             }
         }
         if values.is_empty() {
@@ -251,9 +270,11 @@ impl<'a> Reader<'a> {
 
     /// One server with two votes would outvote an honest one.
     fn check_servers(&mut self, config: &Config) {
-        let given: Vec<&Choice> = self.choices.of("ntp-server").collect();
-        for (index, choice) in given.iter().enumerate() {
-            if given.iter().take(index).any(|earlier| earlier.value == choice.value) {
+        let mut known = HashSet::new();
+        // What is wrong by itself was told.
+        let given = self.choices.of("ntp-server").filter(|choice| Allowed::Server.admits(&choice.value));
+        for choice in given {
+            if !known.insert(same_server(&choice.value)) {
                 self.faults.push(Fault::of(choice, "each server once".to_owned()));
             }
         }
@@ -262,43 +283,36 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A file, or none.
-    fn file(&mut self, name: &'static str) -> Option<PathBuf> {
-        self.one(name, |text| Some((text != "none").then(|| place::expand(text))))
-    }
-
-    /// Two things in one place would write over each other, or over the configuration.
-    fn check_places(&mut self) {
-        let names = table::SETTINGS.iter().filter(|setting| setting.allowed == Allowed::File);
-        let mut places: Vec<(&'static str, PathBuf)> =
-            names.filter_map(|setting| Some((setting.name, self.place_of(setting.name)?))).collect();
-        // What has no line cannot be mended: it comes first, so that it is told of the one that has.
-        places.sort_by_key(|(name, _)| self.choices.of(name).last().map(|choice| &choice.origin));
-        for (index, (name, place)) in places.iter().enumerate() {
-            if !self.is_given(name) {
-                continue;
-            }
-            if self.choices.file().is_some_and(|file| is_same_place(&place::expand(file), place)) {
-                self.refuse(name, "another file: the settings stand in this file".to_owned());
-            }
-            if let Some((other, _)) = places.iter().take(index).find(|(_, its)| is_same_place(its, place)) {
-                let other = self.named(other);
-                self.refuse(name, format!("a file of its own: {other} names the same"));
-            }
+    /// As an option it is refused where the network is opened.
+    fn check_capture(&mut self) {
+        let raw = self.choices.of("capture").last().filter(|choice| choice.value == "raw");
+        if cfg!(not(windows)) && raw.is_some_and(|raw| matches!(raw.origin, Origin::Line { .. })) {
+            self.refuse("capture", "auto or udp: raw is for Windows only".to_owned());
         }
     }
 
-    /// The file of this setting, given or by default; nothing for none, and for what is wrong by itself.
-    fn place_of(&self, name: &'static str) -> Option<PathBuf> {
-        let setting = table::find(name)?;
-        let text = match self.choices.of(name).last() {
-            Some(choice) => choice.value.as_str(),
-            None if name == "event-file" => {
-                return Some(self.place_of("state-file")?.with_file_name(place::EVENT_NAME));
-            }
-            None => setting.default,
-        };
-        (text != "none" && setting.allowed.admits(text)).then(|| place::expand(text))
+    /// Who insists on steering and steers nothing has forgotten one of the two. From two places it is meant.
+    fn check_dry_run(&mut self) {
+        let on = |name| self.choices.of(name).last().filter(|choice| choice.value == "true");
+        let both = on("dry-run").zip(on("force-steer"));
+        if both.is_some_and(|(dry, force)| dry.origin.is_beside(&force.origin)) {
+            let dry = self.named("dry-run");
+            self.refuse("force-steer", format!("false where {dry} has nothing steered"));
+        }
+    }
+
+    fn check_socket(&mut self) {
+        let place = self.choices.of("status-socket").last().map(|choice| place::expand(&choice.value));
+        let length = place.map_or(0, |place| place.as_os_str().len());
+        if length > place::SOCKET_MAX && self.is_sound("status-socket") {
+            let most = place::SOCKET_MAX;
+            self.refuse("status-socket", format!("a path of at most {most} bytes: this one has {length}"));
+        }
+    }
+
+    /// A file, or none.
+    fn file(&mut self, name: &'static str) -> Option<PathBuf> {
+        self.one(name, |text| Some((text != "none").then(|| place::expand(text))))
     }
 
     /// A setting, and where it was set.
@@ -338,12 +352,6 @@ impl<'a> Reader<'a> {
     fn end<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults::new(self.faults)) }
     }
-}
-
-/// Whether two paths, as they are written, lead to the same place.
-fn is_same_place(one: &Path, other: &Path) -> bool {
-    let text = |path: &Path| path.components().collect::<PathBuf>().to_string_lossy().to_lowercase();
-    one == other || (cfg!(windows) && text(one) == text(other))
 }
 
 /// NTP servers at most: each is asked every minute or so, and more do not make the time better.
@@ -388,42 +396,55 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Nobody mends more at once, and a file of nothing but faults shall not take long to refuse.
+const FAULTS_MAX: usize = 100;
+
 /// Everything that is wrong with the choices.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults {
+    all: Vec<Fault>,
+    /// How many there are besides.
+    more: usize,
+}
 
 impl Faults {
-    /// In the order of the file.
-    fn new(mut faults: Vec<Fault>) -> Self {
-        faults.sort_by(|a, b| a.origin.cmp(&b.origin));
-        Self(faults)
+    fn new(faults: Vec<Fault>) -> Self {
+        Self::of_many(faults, 0)
+    }
+
+    /// In the order of the file, and as many as anybody wants to read.
+    fn of_many(mut all: Vec<Fault>, more: usize) -> Self {
+        all.sort_by(|a, b| a.origin.cmp(&b.origin));
+        let more = more + all.len().saturating_sub(FAULTS_MAX);
+        all.truncate(FAULTS_MAX);
+        Self { all, more }
     }
 
     /// These and more.
     #[must_use]
     pub fn and(mut self, more: Self) -> Self {
-        self.0.extend(more.0);
-        Self::new(self.0)
+        self.all.extend(more.all);
+        Self::of_many(self.all, self.more + more.more)
     }
 
-    /// All of them, those of options first.
+    /// The first of them, those of options before the others.
     pub fn all(&self) -> &[Fault] {
-        &self.0
+        &self.all
     }
 
     /// Whether the file is at fault, and not only options.
     pub fn of_file(&self) -> bool {
-        self.0.iter().any(|fault| matches!(fault.origin, Origin::Line { .. }))
+        self.all.iter().any(|fault| matches!(fault.origin, Origin::Line { .. }))
     }
 }
 
 impl fmt::Display for Faults {
     /// One line per fault.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
+        for (index, fault) in self.all.iter().enumerate() {
             write!(f, "{}{fault}", if index == 0 { "" } else { "\n" })?;
         }
-        Ok(())
+        if self.more > 0 { write!(f, "\nand {} more", self.more) } else { Ok(()) }
     }
 }
 

@@ -158,6 +158,16 @@ fn raw_capture_is_refused_where_ports_are_shared() {
     let Run { code, err, .. } = run(&["--capture", "raw", "--skip-ntp", "--dry-run"]);
     assert_eq!(code, 64, "{err}");
     assert!(err.contains("Windows only") && err.contains("--capture udp"), "{err}");
+    // In the file it is a fault of the file.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("c.toml");
+    std::fs::write(&file, "skip-ntp = true\ncapture = 'raw'\n").expect("it can be written");
+    let file = file.to_str().expect("UTF-8");
+    for arguments in [&["check-config", file][..], &["--config", file, "--dry-run"]] {
+        let Run { code, err, .. } = run(arguments);
+        assert_eq!(code, 78, "{arguments:?}: {err}");
+        assert!(err.contains(&format!("{file}:2: capture: found 'raw', allowed auto or udp")), "{err}");
+    }
 }
 
 /// Told at once, and not waited for.

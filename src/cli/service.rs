@@ -42,13 +42,13 @@ impl Service {
             Err(FileError::Faulty(faults)) => return Err(self.and_of_options(faults).into()),
             read => self.options.clone().over(&read?),
         };
-        Settings::from_choices(&choices)?;
+        Settings::checked(&choices)?;
         Ok(choices)
     }
 
     /// A file that has no choices for its faults does not hide those of the options.
     fn and_of_options(&self, faults: Faults) -> Faults {
-        match Settings::from_choices(&self.options) {
+        match Settings::checked(&self.options) {
             Err(more) => faults.and(more),
             Ok(_) => faults,
         }

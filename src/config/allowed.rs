@@ -12,8 +12,11 @@ const INTERFACE_MAX_LINUX: usize = 15;
 /// The longest friendly name of an interface on Windows, in characters of UTF-16: NDIS_IF_MAX_STRING_SIZE.
 const INTERFACE_MAX_WINDOWS: usize = 256;
 
-/// The longest name of a host: RFC 1035, section 2.3.4.
+/// The longest name of a host, without the dot at its end: RFC 1035, section 2.3.4.
 const HOST_MAX: usize = 253;
+
+/// The longest part of it, from dot to dot.
+const LABEL_MAX: usize = 63;
 
 /// What is allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,8 +73,25 @@ impl Allowed {
             Self::Subdomain => parse::subdomain(text).is_some(),
             Self::Interface => is_interface(text, cfg!(windows)),
             Self::Server => is_server(text),
-            Self::File => !text.is_empty() && !text.ends_with('/') && !text.contains('\0'),
+            Self::File => is_file(text, cfg!(windows)),
         }
+    }
+
+    /// What is allowed, for the one who wrote this instead.
+    pub fn wanted(&self, text: &str) -> String {
+        match self {
+            Self::Server if is_none(text) => format!("{self}; skip-ntp = true asks none"),
+            Self::Subdomain => match parse::in_capitals(text) {
+                Some(meant) => format!("{self}; {meant} is written with capitals"),
+                None => self.to_string(),
+            },
+            _ => self.to_string(),
+        }
+    }
+
+    /// Whether the file has it without quotes.
+    pub fn is_unquoted(&self) -> bool {
+        matches!(self, Self::Switch | Self::Ppm { .. })
     }
 
     /// From where to where, for what has a range.
@@ -98,7 +118,7 @@ impl fmt::Display for Allowed {
             Self::Ppm { least, most } => write!(f, "{least} to {most} ppm"),
             Self::Window => f.write_str("none, or two times of day, 00:00 to 24:00, like 02:00-05:00"),
             Self::Subdomain => f.write_str(
-                "1 to 16 ASCII characters, but not _ALT...: the system clock cannot follow a pulled-up or \
+                "1 to 16 printable ASCII characters, but not _ALT...: the system clock cannot follow a pulled-up or \
                  pulled-down subdomain",
             ),
             Self::Interface if cfg!(windows) => write!(
@@ -117,10 +137,6 @@ impl fmt::Display for Allowed {
     }
 }
 
-fn is_name(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
-}
-
 /// A name that an interface can have, or its address. Linux has the rules of `dev_valid_name`, but for the colon, with
 /// which a second address of an interface is called `eth0:1`; on Windows friendly names have blanks and stars (`Local
 /// Area Connection* 1`).
@@ -134,14 +150,43 @@ fn is_interface(text: &str, windows: bool) -> bool {
         && (windows || !matches!(text, "." | ".."))
 }
 
+/// A folder is none, however it is written.
+fn is_file(text: &str, windows: bool) -> bool {
+    let separators: &[char] = if windows { &['/', '\\'] } else { &['/'] };
+    let last = text.rsplit(separators).next().unwrap_or_default();
+    !matches!(last, "" | "." | "..") && !text.contains(char::is_control)
+}
+
 fn is_server(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let host_characters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    is_name(host, HOST_MAX)
-        && host.chars().all(host_characters)
-        && !host.starts_with(['.', '-'])
+    is_host(host)
+        && !is_none(text)
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+'))
         && !looks_like_a_wrong_address(host)
+}
+
+/// No server is called so: it is what other settings have for nothing.
+fn is_none(text: &str) -> bool {
+    text.split(':').next().is_some_and(|host| host.eq_ignore_ascii_case("none"))
+}
+
+/// A name that can exist; it may end in the dot of the root.
+fn is_host(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let characters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let is_label = |label: &str| {
+        (1..=LABEL_MAX).contains(&label.len())
+            && label.chars().all(characters)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= HOST_MAX && name.split('.').all(is_label)
+}
+
+/// A server as it is compared with others: names know no case, a dot at their end says nothing, and NTP has its port.
+pub fn same_server(text: &str) -> String {
+    let (host, port) = text.split_once(':').unwrap_or((text, "123"));
+    format!("{}:{}", host.trim_end_matches('.').to_ascii_lowercase(), port.trim_start_matches('0'))
 }
 
 /// Four numbers, or only digits and dots, that are no address: nobody's host name looks like that.
@@ -188,10 +233,22 @@ mod tests {
 
     #[test]
     fn servers_are_names_or_addresses() {
+        let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+        assert_eq!(longest.len(), 253);
         check(
             Allowed::Server,
-            &["10.77.8.2", "pool.ntp.org", "ntp1:1123", "127.0.0.1:9", "a_b"],
+            &["10.77.8.2", "pool.ntp.org", "pool.ntp.org.", "ntp1:1123", "127.0.0.1:9", "a_b", &longest],
             &[
+                "none",
+                "None",
+                "none:123",
+                "a..b",
+                "..",
+                "a-.b",
+                "a.-b",
+                "a-",
+                &"a".repeat(64),
+                &format!("a{longest}"),
                 "",
                 "10.77.8",
                 "10.77.8.256",
@@ -212,10 +269,19 @@ mod tests {
         check(Allowed::Switch, &["true", "false"], &["yes", "1", ""]);
         check(Allowed::Words(&["slew", "kernel"]), &["slew", "kernel"], &["Slew", "smear", ""]);
         check(Allowed::Window, &["none", "02:00-05:00", "23:00-01:00"], &["", "2-5", "05:00-05:00", "02:00"]);
-        check(Allowed::Subdomain, &["_DFLT", "_OWN"], &["", "much-too-long-a-name", "_ALT2", "Ä"]);
+        check(
+            Allowed::Subdomain,
+            &["_DFLT", "_OWN", "_own", "a b"],
+            &["", "much-too-long-a-name", "_ALT2", "Ä", "a\tb", "\u{7f}", "_alt1", "_Alt", "_dflt"],
+        );
         check(Allowed::Interface, &["auto", "eth0", "enx0123456789ab"], &["", "a/b", "a\tb"]);
         assert_eq!(Allowed::Interface.admits("Ethernet 2"), cfg!(windows));
-        check(Allowed::File, &["none", "/tmp/s", "s", "./s"], &["", "/tmp/"]);
+        check(
+            Allowed::File,
+            &["none", "/tmp/s", "s", "./s", "/a/.b", "/a/..b"],
+            &["", "/tmp/", "/tmp/.", "/tmp/..", ".", "..", "/a\nb", "/a\tb"],
+        );
+        assert_eq!(Allowed::File.admits(r"C:\tmp\"), !cfg!(windows));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::exit::{CONFIG, Failure};
 /// When there is no such file, or it cannot be read.
 pub fn run(options: &CheckConfig) -> Result<ExitCode, Failure> {
     let path = options.file.clone().unwrap_or_else(default_file);
-    let checked = file::read(&path).and_then(|choices| Ok(Settings::from_choices(&choices)?));
+    let checked = file::read(&path).and_then(|choices| Ok(Settings::checked(&choices)?));
     match checked {
         Ok(_) => {
             crate::exit::print(&format!("{}: ok\n", path.display()));

@@ -1,5 +1,6 @@
 //! The file: TOML, one key per setting, read by hand so that everything that is wrong is told at once, with its line.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf, Prefix};
@@ -9,17 +10,17 @@ use toml::de::{DeTable, DeValue};
 
 use super::allowed::Allowed;
 use super::table::{SETTINGS, Setting, find};
-use super::{Choice, Choices, Fault, Faults, Origin};
+use super::{Choice, Choices, FAULTS_MAX, Fault, Faults, Origin, Settings};
 use crate::place;
 
 /// With every setting explained by hand a file has a tenth of this.
 const LENGTH_MAX: u64 = 256 * 1024;
 
-/// Nobody mends more at once, and a file of nothing but faults shall not take long to refuse.
-const FAULTS_MAX: usize = 100;
-
 /// What was found is shown up to here.
 const FOUND_MAX: usize = 60;
+
+/// For a path of Windows that was written as one would write any text.
+const IN_SINGLE_QUOTES: &str = ", in single quotes, which leave \\ alone";
 
 /// Why a file gave no choices.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +125,12 @@ fn special(_: fs::FileType) -> &'static str {
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn parse(file: &Path, text: &str) -> Result<Choices, Faults> {
-    let mut reader = Reader { file, text, choices: Choices::default(), faults: Vec::new(), seen: Vec::new() };
-    if DeTable::parse(text).is_ok() {
+    let mut reader = Reader::new(file, text);
+    if text.contains('\r') && !text.contains('\n') {
+        // All of it is one line, of which anything else that is said would be wrong.
+        let (found, allowed) = ("lines that end with CR only", "lines that end with LF or CR LF");
+        reader.fault(&(0..0), "", found.to_owned(), allowed.to_owned());
+    } else if DeTable::parse(text).is_ok() {
         reader.read(&(0..text.len()));
     } else {
         // One fault in the form must neither hide the others nor make more of them: each statement by itself.
@@ -155,76 +160,195 @@ fn is_bare_key(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
+/// The section that a statement opens.
+fn header(text: &str) -> Option<&str> {
+    let inner = text.trim_start().lines().next()?.strip_prefix('[')?;
+    let name = inner.trim_start_matches('[').split(']').next()?.trim();
+    is_bare_key(name).then_some(name)
+}
+
+/// Where a value ends that has something behind it which is no comment. A word is taken for such only where it cannot
+/// be a part of a value without its quotes.
+fn end_of_value(line: &str) -> Option<usize> {
+    let (key, value) = line.split_once('=').filter(|(key, _)| is_bare_key(key.trim()))?;
+    let mut last = '=';
+    let mut may_end = |c: char| {
+        let ends = c.is_whitespace() || ";,/-".contains(c) || "'\"]}".contains(last);
+        last = c;
+        ends
+    };
+    let ends = value.char_indices().filter(|(_, c)| may_end(*c)).map(|(at, _)| key.len() + 1 + at);
+    let is_whole = |end: &usize| line.get(..*end).is_some_and(|line| DeTable::parse(line).is_ok());
+    let end = ends.take(ENDS_MAX).find(is_whole)?;
+    let (written, behind) = line.split_at_checked(end)?;
+    // A quote in a text, or the first of three.
+    let goes_on = behind.starts_with(|c: char| c.is_alphanumeric() || "'\"".contains(c));
+    let stray = behind.trim();
+    let unquoted = find(key.trim()).is_some_and(|setting| setting.allowed.is_unquoted());
+    let is_apart = unquoted || stray.starts_with([';', ',', '/']) || written.ends_with(['\'', '"', ']', '}']);
+    (is_apart && !goes_on && !stray.is_empty() && !stray.starts_with('#')).then_some(end)
+}
+
+/// Nobody puts more behind a value by a slip of the hand.
+const ENDS_MAX: usize = 40;
+
 /// Walks through the keys.
 #[derive(Debug)]
 struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     choices: Choices,
     faults: Vec<Fault>,
-    seen: Vec<String>,
+    /// Faults that are counted and not kept.
+    more: usize,
+    seen: HashSet<String>,
+    /// Lines that are no TOML. What comes out of them says nothing.
+    broken: HashSet<usize>,
+    /// Lines with a section that was told.
+    sections: HashSet<usize>,
+    /// The section that an earlier statement has opened.
+    section: String,
 }
 
 type Place = std::ops::Range<usize>;
 
-impl Reader<'_> {
+/// A key, as it is written.
+#[derive(Debug, Clone, Copy)]
+struct Key<'a> {
+    /// With all that stands above it.
+    path: &'a str,
+    name: &'a str,
+    /// Whether it stands behind a dot.
+    dotted: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(file: &'a Path, text: &'a str) -> Self {
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+        Self {
+            file,
+            text,
+            lines: std::iter::once(0).chain(ends).collect(),
+            choices: Choices::default(),
+            faults: Vec::new(),
+            more: 0,
+            seen: HashSet::new(),
+            broken: HashSet::new(),
+            sections: HashSet::new(),
+            section: String::new(),
+        }
+    }
+
     /// Reads what stands there.
     fn read(&mut self, part: &Place) {
-        if self.is_full() {
-            return;
-        }
         let text = self.text.get(part.clone()).unwrap_or_default();
         let (table, errors) = DeTable::parse_recoverable(text);
         // Some faults are found only where the text ends, behind the line they are in.
         let written = text.trim_end().len();
-        let here =
-            |place: Place| part.start + place.start.min(written)..part.start + place.end.min(text.len());
-        for error in errors.into_iter().take(FAULTS_MAX) {
-            let at = here(error.span().unwrap_or_default());
-            if !self.is_faulty(&at) {
-                self.no_toml(&at, error.message().trim_end());
-            }
+        for error in errors {
+            let at = error.span().unwrap_or_default().start.min(written);
+            self.no_toml(part.start + at, error.message().trim_end());
         }
-        for (key, value) in table.get_ref() {
-            let value = Spanned::new(here(value.span()), value.get_ref().clone());
-            self.take(key.get_ref(), &here(key.span()), part.start, &value);
+        let opened = header(text);
+        let above = if opened.is_some() { String::new() } else { self.section.clone() };
+        self.take_all(&above, false, table.get_ref(), part.start);
+        if let Some(opened) = opened {
+            opened.clone_into(&mut self.section);
         }
     }
 
     /// A line that TOML does not know. Most often it is a value without its quotes.
-    fn no_toml(&mut self, at: &Place, message: &str) {
-        let before = self.text.get(..at.start).unwrap_or_default();
-        let from = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = self.text.get(from..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        let parts = line.split_once('=').and_then(|(key, value)| Some((find(key.trim())?, value.trim())));
-        let Some((setting, value)) = parts.filter(|(_, value)| !value.is_empty()) else {
-            let found = format!("a line that is no TOML: {message}");
-            return self.fault(at, "", found, "key = value".to_owned());
-        };
-        let quoted = matches!(setting.allowed, Allowed::Switch | Allowed::Ppm { .. });
-        let quotes = if quoted { "" } else { ", in quotes" };
-        let found = format!("{}, which is no TOML: {message}", short(value));
-        self.fault(at, setting.name, found, format!("{}{quotes}", setting.allowed));
-    }
-
-    fn take(&mut self, key: &str, place: &Place, start: usize, value: &Spanned<DeValue<'_>>) {
-        // What comes out of a line that is no TOML says nothing.
-        if self.is_full() || self.is_faulty(place) {
+    fn no_toml(&mut self, at: usize, message: &str) {
+        let number = self.line(at);
+        if self.broken.contains(&number) {
             return;
         }
-        if self.seen.iter().any(|seen| seen == key) {
-            return self.fault(place, key, "it a second time".to_owned(), "each key once".to_owned());
+        let from = self.lines.get(number - 1).copied().unwrap_or_default();
+        let line = self.text.get(from..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let end = if self.is_full() { None } else { end_of_value(line) };
+        if let Some(written) = end.and_then(|end| line.get(..end)) {
+            let (table, _) = DeTable::parse_recoverable(written);
+            self.take_all(&self.section.clone(), false, table.get_ref(), from);
         }
-        self.seen.push(key.to_owned());
-        match find(key) {
-            Some(setting) => self.take_value(setting, start, value),
-            None => self.fault(place, key, unknown(value), meant(key)),
+        self.broken.insert(number);
+        let place = at..at;
+        let (key, value) = line.split_once('=').unwrap_or_default();
+        if let Some(stray) = end.and_then(|end| line.get(end..)) {
+            let found = format!("{} behind the value", short(stray));
+            let allowed = "nothing behind the value but a comment, after #";
+            return self.fault(&place, key.trim(), found, allowed.to_owned());
+        }
+        let value = value.trim();
+        let Some(setting) = find(key.trim()).filter(|_| !value.is_empty()) else {
+            let found = format!("a line that is no TOML: {message}");
+            return self.fault(&place, "", found, "key = value".to_owned());
+        };
+        let quotes = match setting.allowed {
+            allowed if allowed.is_unquoted() => "",
+            Allowed::File if is_escaped(value) => IN_SINGLE_QUOTES,
+            _ => ", in quotes",
+        };
+        let found = format!("{}, which is no TOML: {message}", short(value));
+        self.fault(&place, setting.name, found, format!("{}{quotes}", setting.allowed));
+    }
+
+    /// `start` is where the part of the text begins in which keys and values say where they are.
+    fn take_all(&mut self, above: &str, dotted: bool, table: &DeTable<'_>, start: usize) {
+        let mut entries: Vec<_> = table.iter().collect();
+        // A table does not keep them in the order of the file.
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
+            let place = moved(&key.span(), start);
+            if self.broken.contains(&self.line(place.start)) {
+                continue;
+            }
+            let name: &str = key.get_ref();
+            let path = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+            self.take(Key { path: &path, name, dotted }, &place, value, start);
         }
     }
 
-    /// `start` is where the part of the text begins in which the items of a list say where they are.
+    fn take(&mut self, key: Key<'_>, place: &Place, value: &Spanned<DeValue<'_>>, start: usize) {
+        let known = find(key.name).filter(|_| !key.dotted);
+        let tables = tables(value.get_ref());
+        let (before, dotted) = (self.before(place), self.is_before_a_dot(place));
+        let is_value = known.is_some() && !dotted && !before.trim_start().starts_with('[');
+        if !tables.is_empty() && !is_value {
+            if !dotted && self.sections.insert(self.line(place.start)) {
+                let found = "a section; there are none".to_owned();
+                self.fault(place, key.path, found, "keys without a section".to_owned());
+            }
+            return tables.iter().for_each(|table| self.take_all(key.path, dotted, table, start));
+        }
+        let name = known.map_or(key.path, |setting| setting.name);
+        let again = !self.seen.insert(name.to_owned());
+        if again {
+            self.fault(place, name, "it a second time".to_owned(), "each key once".to_owned());
+        }
+        match known {
+            Some(setting) => self.take_value(setting, start, value),
+            None if again => {}
+            None => self.take_unknown(key.path, place, start, value),
+        }
+    }
+
+    /// What was meant by it is judged with the rest.
+    fn take_unknown(&mut self, path: &str, place: &Place, start: usize, value: &Spanned<DeValue<'_>>) {
+        let meant = if self.is_full() { None } else { meant(path) };
+        let allowed = meant.map_or_else(every_key, |setting| format!("{} (meant?)", setting.name));
+        self.fault(place, path, "an unknown key".to_owned(), allowed);
+        if let Some(setting) = meant {
+            self.take_value(setting, start, value);
+        }
+    }
+
     fn take_value(&mut self, setting: &'static Setting, start: usize, value: &Spanned<DeValue<'_>>) {
-        let place = value.span();
+        if self.is_full() {
+            return;
+        }
+        let place = moved(&value.span(), start);
         match value.get_ref() {
             DeValue::Array(items) if setting.list => {
                 if items.is_empty() {
@@ -232,8 +356,7 @@ impl Reader<'_> {
                     self.fault(&place, setting.name, "an empty list".to_owned(), allowed);
                 }
                 for item in items.iter().take(FAULTS_MAX) {
-                    let place = start + item.span().start..start + item.span().end;
-                    self.take_one(setting, &place, item.get_ref());
+                    self.take_one(setting, &moved(&item.span(), start), item.get_ref());
                 }
             }
             one => self.take_one(setting, &place, one),
@@ -253,13 +376,10 @@ impl Reader<'_> {
         };
         let found = self.shown(place);
         match text {
-            // Nobody knows where the service is started.
-            Some(path)
-                if setting.allowed == Allowed::File
-                    && path != "none"
-                    && !place::expand(&path).is_absolute() =>
-            {
-                self.fault(place, setting.name, found, format!("{}, by its whole path", setting.allowed));
+            Some(path) if setting.allowed == Allowed::File && !is_whole_path(&path) => {
+                let quotes = if is_escaped(&found) { IN_SINGLE_QUOTES } else { "" };
+                let allowed = format!("{}, by its whole path{quotes}", setting.allowed);
+                self.fault(place, setting.name, found, allowed);
             }
             Some(value) => {
                 let origin = self.origin(place);
@@ -282,14 +402,18 @@ impl Reader<'_> {
         if self.faults.is_empty() {
             return Ok(self.choices);
         }
-        let mut faults = self.faults;
-        if let Err(more) = super::Settings::from_choices(&self.choices) {
-            faults.extend(more.0);
-        }
-        Err(Faults::new(faults))
+        let faults = Faults::of_many(self.faults, self.more);
+        Err(match Settings::checked(&self.choices) {
+            Ok(_) => faults,
+            Err(more) => faults.and(more),
+        })
     }
 
     fn fault(&mut self, place: &Place, name: &str, found: String, allowed: String) {
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
         let origin = self.origin(place);
         self.faults.push(Fault { origin, name: name.to_owned(), found, allowed });
     }
@@ -299,18 +423,55 @@ impl Reader<'_> {
     }
 
     fn origin(&self, place: &Place) -> Origin {
-        let before = self.text.get(..place.start).unwrap_or(self.text);
-        Origin::Line { file: self.file.to_owned(), line: 1 + before.matches('\n').count() }
+        Origin::Line { file: self.file.to_owned(), line: self.line(place.start) }
     }
 
-    fn is_faulty(&self, place: &Place) -> bool {
-        let origin = self.origin(place);
-        self.faults.iter().any(|fault| fault.origin == origin)
+    /// The line of this place, counted from 1.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at)
+    }
+
+    /// What stands before it in its line.
+    fn before(&self, place: &Place) -> &'a str {
+        let from = self.lines.get(self.line(place.start) - 1).copied().unwrap_or_default();
+        self.text.get(from..place.start).unwrap_or_default()
+    }
+
+    /// Whether it is the first part of a key like `ntp.server`. In the header of a section that means nothing.
+    fn is_before_a_dot(&self, place: &Place) -> bool {
+        let behind = self.text.get(place.end..).unwrap_or_default();
+        behind.trim_start_matches([' ', '\t', '"', '\'']).starts_with('.')
+            && !self.before(place).trim_start().starts_with('[')
     }
 
     fn shown(&self, place: &Place) -> String {
         short(self.text.get(place.clone()).unwrap_or_default())
     }
+}
+
+fn moved(place: &Place, by: usize) -> Place {
+    place.start + by..place.end + by
+}
+
+/// What stands in a section, or in each of several that have one name.
+fn tables<'v, 'i>(value: &'v DeValue<'i>) -> Vec<&'v DeTable<'i>> {
+    let table = |value: &'v DeValue<'i>| match value {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    };
+    match value {
+        DeValue::Array(items) => items.iter().filter_map(|item| table(item.get_ref())).collect(),
+        one => table(one).into_iter().collect(),
+    }
+}
+
+/// Nobody knows where the service is started; and no file has a tab in its name, but `"C:\\temp"` has.
+fn is_whole_path(path: &str) -> bool {
+    path == "none" || (place::expand(path).is_absolute() && !path.contains(char::is_control))
+}
+
+fn is_escaped(found: &str) -> bool {
+    found.starts_with('"') && found.contains('\\')
 }
 
 /// As it stands in the file, on one line and not too long.
@@ -323,26 +484,25 @@ fn short(text: &str) -> String {
     shown.replace(|c: char| c.is_control(), "?")
 }
 
-fn unknown(value: &Spanned<DeValue<'_>>) -> String {
-    let what = match value.get_ref() {
-        DeValue::Table(_) => "a section; there are none",
-        _ => "an unknown key",
-    };
-    what.to_owned()
+fn every_key() -> String {
+    let all: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+    format!("only {}", all.join(", "))
 }
 
-/// The setting that was most likely meant, or all of them.
-fn meant(key: &str) -> String {
-    let plain = key.to_ascii_lowercase().replace('_', "-");
-    let nearest = SETTINGS.iter().map(|setting| (distance(&plain, setting.name), setting.name)).min();
-    match nearest {
-        // Two slips of the finger; in a short word they make another one.
-        Some((slips, name)) if slips <= 2 && 3 * slips <= name.len() => format!("{name} (meant?)"),
-        _ => {
-            let all: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
-            format!("only {}", all.join(", "))
-        }
-    }
+/// The setting that was most likely meant: by `ntp.server`, `service.ntp_server` and `leap.mode` too.
+fn meant(path: &str) -> Option<&'static Setting> {
+    let plain = path.to_ascii_lowercase().replace('_', "-");
+    let parts: Vec<&str> = plain.split('.').collect();
+    let ends = (0..parts.len()).filter_map(|from| parts.get(from..)).map(|parts| parts.join("-"));
+    let by_end = ends.into_iter().find_map(|key| nearest(&key));
+    by_end.or_else(|| parts.iter().rev().find_map(|part| find(part)))
+}
+
+fn nearest(key: &str) -> Option<&'static Setting> {
+    let all = SETTINGS.iter().map(|setting| (distance(key, setting.name), setting.name));
+    // Two slips of the finger; in a short word they make another one.
+    let (_, name) = all.min().filter(|(slips, name)| *slips <= 2 && 3 * slips <= name.len())?;
+    find(name)
 }
 
 /// How many characters must be put in, left out or exchanged.
@@ -362,7 +522,6 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Settings;
 
     fn told(text: &str) -> Vec<String> {
         let choices = match parse(Path::new("c.toml"), text) {
@@ -419,8 +578,132 @@ mod tests {
                     "leap",
                 ],
                 &["c.toml:13: ntp: found a section"],
+                &["c.toml:14: ntp.server: found an unknown key, allowed ntp-server (meant?)"],
             ],
         );
+    }
+
+    #[test]
+    fn what_stands_below_a_section_or_behind_a_misspelt_key_is_judged_with_the_rest() {
+        check(
+            "utc_skew = 900\n[service]\nutc-slew = 0\n[ntp]\nserver = 'http://bad'\nspam = 1\n[leap]\nmode = 'x'\n",
+            &[
+                &["c.toml:1: utc_skew: found an unknown key, allowed utc-slew (meant?)"],
+                &["c.toml:1: utc-slew: found 900, allowed 1 to 500 ppm"],
+                &["c.toml:2: service: found a section; there are none, allowed keys without a section"],
+                &["c.toml:3: utc-slew: found 0, allowed 1 to 500 ppm"],
+                &["c.toml:4: ntp: found a section"],
+                &["c.toml:5: ntp.server: found an unknown key, allowed ntp-server (meant?)"],
+                &["c.toml:5: ntp-server: found 'http://bad', allowed a host name"],
+                &["c.toml:6: ntp.spam: found an unknown key, allowed only interface, capture,"],
+                &["c.toml:7: leap: found a section"],
+                &["c.toml:8: leap.mode: found an unknown key, allowed leap (meant?)"],
+                &["c.toml:8: leap: found 'x', allowed slew or kernel"],
+            ],
+        );
+        check(
+            "ntp.server = 'http://bad'\nleap.mode = 'x'\nservice.utc-slew = 900\n",
+            &[
+                &["c.toml:1: ntp.server: found an unknown key, allowed ntp-server (meant?)"],
+                &["c.toml:1: ntp-server: found 'http://bad', allowed a host name"],
+                &["c.toml:2: leap.mode: found an unknown key, allowed leap (meant?)"],
+                &["c.toml:2: leap: found 'x', allowed slew or kernel"],
+                &["c.toml:3: service.utc-slew: found an unknown key, allowed utc-slew (meant?)"],
+                &["c.toml:3: utc-slew: found 900, allowed 1 to 500 ppm"],
+            ],
+        );
+        check(
+            "service = { utc-slew = 900, log = { level = 'x' } }\nleap = { mode = 'x' }\n[[a.b]]\nleap = 'y'\n",
+            &[
+                &["c.toml:1: service: found a section"],
+                &["c.toml:1: service.log.level: found an unknown key, allowed log-level (meant?)"],
+                &["c.toml:1: utc-slew: found 900"],
+                &["c.toml:1: log-level: found 'x', allowed warn or info"],
+                &["c.toml:2: leap: found { mode = 'x' }, allowed slew or kernel, in quotes"],
+                &["c.toml:3: a: found a section"],
+                &["c.toml:4: leap: found it a second time"],
+                &["c.toml:4: leap: found 'y', allowed slew or kernel"],
+            ],
+        );
+        // Where the form has a fault too, and each statement is read by itself.
+        check(
+            "leap = slew\n[ntp]\nserver = 'a b'\n[service]\nutc-slew = 0\n",
+            &[
+                &["c.toml:1: leap: found slew, which is no TOML"],
+                &["c.toml:2: ntp: found a section"],
+                &["c.toml:3: ntp.server: found an unknown key, allowed ntp-server (meant?)"],
+                &["c.toml:3: ntp-server: found 'a b'"],
+                &["c.toml:4: service: found a section"],
+                &["c.toml:5: utc-slew: found 0"],
+            ],
+        );
+    }
+
+    #[test]
+    fn what_a_key_says_the_second_time_is_judged_too() {
+        check(
+            "leap = 'slew'\nleap = 'x'\n",
+            &[&["c.toml:2: leap: found it a second time"], &["c.toml:2: leap: found 'x', allowed slew"]],
+        );
+    }
+
+    #[test]
+    fn what_stands_behind_a_value_is_named_and_the_value_judged() {
+        let nothing = "allowed nothing behind the value but a comment, after #";
+        check(
+            "utc-slew = 50;\nleap = 'x' // soft\nntp-server = ['a'],\nskip-ntp = false -- no\nutc-limit = 2 s\n\
+             utc-slew-window = none; # now\n",
+            &[
+                &["c.toml:1: utc-slew: found ; behind the value, ", nothing],
+                &["c.toml:2: leap: found // soft behind the value, ", nothing],
+                &["c.toml:2: leap: found 'x', allowed slew or kernel"],
+                &["c.toml:3: ntp-server: found , behind the value, ", nothing],
+                &["c.toml:4: skip-ntp: found -- no behind the value, ", nothing],
+                &["c.toml:5: utc-limit: found 2 s, which is no TOML"],
+                &["c.toml:6: utc-slew-window: found none; # now, which is no TOML"],
+            ],
+        );
+        check("leap = 'it's'\n", &[&["c.toml:1: leap: found 'it's', which is no TOML"]]);
+    }
+
+    #[test]
+    fn a_path_with_backslashes_in_double_quotes_is_told_to_stand_in_single_ones() {
+        let single = "in single quotes, which leave \\ alone";
+        check(
+            "state-file = \"C:\\Users\\new\"\nevent-file = \"C:\\data\\new\"\nstatus-socket = \"C:\\temp\\new\"\n",
+            &[
+                &["c.toml:1: state-file: found \"C:\\Users\\new\", which is no TOML: ", single],
+                &["c.toml:2: event-file: found \"C:\\data\\new\", which is no TOML: ", single],
+                &["c.toml:3: status-socket: found \"C:\\temp\\new\", allowed none, or a file, ", single],
+            ],
+        );
+    }
+
+    #[test]
+    fn lines_that_end_with_cr_only_are_one_fault() {
+        check(
+            "leap = 'slew'\rutc-slew = 900\r",
+            &[&["c.toml:1: found lines that end with CR only, allowed lines that end with LF or CR LF"]],
+        );
+    }
+
+    #[cfg(not(windows))]
+    #[test]
+    fn raw_capture_is_a_fault_of_the_file_where_the_system_has_none() {
+        check(
+            "\ncapture = 'raw'\n",
+            &[&["c.toml:2: capture: found 'raw', allowed auto or udp: raw is for Windows only"]],
+        );
+        let option = Choice {
+            name: "capture",
+            value: "auto".to_owned(),
+            found: "\"auto\"".to_owned(),
+            origin: Origin::Option,
+        };
+        let mut options = Choices::default();
+        options.add(option);
+        let file = parse(Path::new("c.toml"), "capture = 'raw'").unwrap();
+        assert!(Settings::from_choices(&options.over(&file)).is_ok());
     }
 
     #[test]
@@ -462,7 +745,7 @@ mod tests {
                     "c.toml:1: interface: found 5, allowed auto, or the name of a network interface",
                     "in quotes",
                 ],
-                &["c.toml:2: subdomain: found 1.5, allowed 1 to 16 ASCII", "in quotes"],
+                &["c.toml:2: subdomain: found 1.5, allowed 1 to 16 printable ASCII", "in quotes"],
                 &["c.toml:3: ntp-server: found 7, allowed a host name", "in quotes"],
                 &["c.toml:5: log-level: found 3, allowed warn or info", "in quotes"],
             ],
@@ -525,6 +808,20 @@ mod tests {
         );
         check(&format!("state-file = '{folder}/x'\nevent-file = '{folder}/y'"), &[]);
         check("state-file = 'none'\nevent-file = 'none'\nstatus-socket = 'none'", &[]);
+        // However they are written.
+        check(
+            &format!("state-file = '{folder}/a/../x'\nevent-file = '{folder}/./x'"),
+            &[&["c.toml:2: event-file: found '", "state-file (line 1) names the same"]],
+        );
+        // Each is written beside, and then put in its place.
+        check(
+            &format!("state-file = '{folder}/x'\nevent-file = '{folder}/x.new'"),
+            &[&["c.toml:2: event-file: found '", "state-file (line 1) is written by way of it"]],
+        );
+        check(
+            &format!("state-file = '{folder}/x.new'\nevent-file = '{folder}/x'"),
+            &[&["c.toml:2: event-file: found '", "it is written by way of state-file (line 1)"]],
+        );
         let option = Choice {
             name: "event-file",
             value: format!("{folder}/x"),
@@ -547,6 +844,37 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_is_not_written_over_however_it_is_named() {
+        let folder = std::env::current_dir().unwrap();
+        let refused = |text: &str| {
+            let choices = parse(Path::new("sub/../c.toml"), text).unwrap();
+            let told = Settings::from_choices(&choices).unwrap_err().to_string();
+            assert!(told.contains("c.toml:1: state-file: ") && told.contains("this file"), "{told}");
+        };
+        refused(&format!("state-file = '{}'", folder.join("c.toml").display()));
+        let file = if cfg!(windows) { "C:/d/c.new" } else { "/d/c.new" };
+        let choices =
+            parse(Path::new(file), &format!("state-file = '{}'", file.trim_end_matches(".new"))).unwrap();
+        let told = Settings::from_choices(&choices).unwrap_err().to_string();
+        assert!(told.contains("c.new:1: state-file: ") && told.contains("by way of"), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_the_program_keeps_for_itself_is_no_place_for_a_setting() {
+        for taken in [
+            "/run/dantetimesync/lock",
+            "/run/x/../dantetimesync.lock",
+            "/var/lib/dantetimesync-takeover.json",
+        ] {
+            check(
+                &format!("event-file = '{taken}'"),
+                &[&["c.toml:1: event-file: found '", "dantetimesync keeps"]],
+            );
+        }
+    }
+
+    #[test]
     fn a_value_is_shown_in_short_and_without_control_characters() {
         let long = format!("leap = '{}'", "x".repeat(500));
         check(&long, &[&["c.toml:1: leap: found 'xxx", "xxx ..., allowed slew or kernel"]]);
@@ -560,7 +888,20 @@ mod tests {
             assert!(!told.is_empty() && told.len() <= FAULTS_MAX + 1, "{line:?}: {}", told.len());
         }
         let keys: String = (0..20_000).map(|number| format!("k{number} = 1\n")).collect();
-        assert_eq!(told(&keys).len(), FAULTS_MAX);
+        let told_of_keys = told(&keys);
+        assert_eq!(told_of_keys.len(), FAULTS_MAX + 1);
+        assert!(
+            told_of_keys[0].starts_with("c.toml:1: k0: ")
+                && told_of_keys[99].starts_with("c.toml:100: k99: ")
+        );
+        assert_eq!(told_of_keys[FAULTS_MAX], "and 19900 more");
+        let deep = told(&format!("{}b = 1\nleap = 'x'\n", "a.".repeat(2_000)));
+        assert!(
+            deep.len() == 2 && deep[0].contains("recursion limit") && deep[1].contains("leap"),
+            "{deep:?}"
+        );
+        let values = format!("x = 1\nntp-server = [{}]\n", "'a b', ".repeat(100));
+        assert_eq!(told(&values).last().map(String::as_str), Some("and 1 more"));
     }
 
     proptest::proptest! {

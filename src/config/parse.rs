@@ -52,7 +52,9 @@ pub fn window(text: &str) -> Option<Option<DailyWindow>> {
 
 /// The name of a subdomain that can be followed, NUL padded.
 pub fn subdomain(text: &str) -> Option<[u8; 16]> {
-    if text.is_empty() || text.len() > 16 || !text.is_ascii() || is_pulled(text) {
+    let is_printable = text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic());
+    let is_followed = !is_pulled(text) && in_capitals(text).is_none();
+    if text.is_empty() || text.len() > 16 || !is_printable || !is_followed {
         return None;
     }
     let mut name = [0; 16];
@@ -60,6 +62,14 @@ pub fn subdomain(text: &str) -> Option<[u8; 16]> {
         *to = from;
     }
     Some(name)
+}
+
+/// The subdomain of Dante that is written so, but for its capitals: networks tell them apart.
+pub fn in_capitals(text: &str) -> Option<String> {
+    let capitals = text.to_ascii_uppercase();
+    let is_known = |number: &str| number.bytes().all(|octet| octet.is_ascii_digit());
+    let dante = capitals == "_DFLT" || capitals.strip_prefix("_ALT").is_some_and(is_known);
+    (dante && capitals != text).then_some(capitals)
 }
 
 /// A finite number.

@@ -4,7 +4,7 @@ use super::*;
 
 fn faults(choices: &Choices) -> Vec<String> {
     Config::from_choices(choices)
-        .map_or_else(|faults| faults.0.iter().map(|fault| fault.name.clone()).collect(), |_| Vec::new())
+        .map_or_else(|faults| faults.all().iter().map(|fault| fault.name.clone()).collect(), |_| Vec::new())
 }
 
 fn given(pairs: &[(&str, &str)]) -> Choices {
@@ -127,6 +127,72 @@ fn choices_that_contradict_each_other_are_refused() {
     let many: Vec<String> = (0..17).map(|number| format!("server{number}")).collect();
     let many = many.iter().fold(Choices::default(), |all, name| all.with("ntp-server", Some(name.as_str())));
     assert_eq!(faults(&many), ["ntp-server"]);
+}
+
+#[test]
+fn one_server_is_known_however_its_name_is_written() {
+    for (one, other) in [
+        ("Pool.NTP.org", "pool.ntp.org"),
+        ("pool.ntp.org.", "pool.ntp.org"),
+        ("pool.ntp.org:123", "POOL.ntp.org."),
+        ("a.:1123", "a:1123"),
+        ("10.0.0.1", "10.0.0.1:0123"),
+    ] {
+        assert_eq!(
+            faults(&given(&[("ntp-server", one), ("ntp-server", other)])),
+            ["ntp-server"],
+            "{one} {other}"
+        );
+    }
+    assert_eq!(faults(&given(&[("ntp-server", "a"), ("ntp-server", "a:1123")])), [""; 0]);
+}
+
+#[test]
+fn what_is_meant_by_a_value_that_looks_like_another_is_said() {
+    for (name, value, hint) in [
+        ("ntp-server", "none", "skip-ntp = true asks none"),
+        ("subdomain", "_dflt", "_DFLT is written with capitals"),
+        ("subdomain", "_alt1", "_ALT1 is written with capitals"),
+    ] {
+        let told = Config::from_choices(&given(&[(name, value)])).unwrap_err().to_string();
+        assert!(told.contains(hint) && told.lines().count() == 1, "{told}");
+    }
+}
+
+#[test]
+fn a_dry_run_that_insists_on_steering_is_refused_where_both_stand_in_one_place() {
+    let told = |pairs: &[(&str, &str)]| {
+        Settings::from_choices(&given(pairs)).map_or_else(|faults| faults.to_string(), |_| String::new())
+    };
+    // From no place in particular: a test.
+    assert_eq!(told(&[("dry-run", "true"), ("force-steer", "true")]), "");
+    let parse = |text: &str| file::parse(Path::new("c.toml"), text).unwrap();
+    let both =
+        Settings::from_choices(&parse("dry-run = true\nforce-steer = true\n")).unwrap_err().to_string();
+    assert!(
+        both.starts_with("c.toml:2: force-steer: found true, allowed false where dry-run (line 1)"),
+        "{both}"
+    );
+    assert!(Settings::from_choices(&parse("dry-run = true\nforce-steer = false\n")).is_ok());
+    // An operator looks first, whatever the file says.
+    let option = Choice {
+        name: "dry-run",
+        value: "true".to_owned(),
+        found: "\"true\"".to_owned(),
+        origin: Origin::Option,
+    };
+    let mut options = Choices::default();
+    options.add(option);
+    assert!(Settings::from_choices(&options.over(&parse("force-steer = true\n"))).is_ok());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_whose_path_the_system_cannot_hold_is_refused_with_the_length_it_can() {
+    let place = |length: usize| format!("/{}", "s".repeat(length - 1));
+    assert!(Settings::from_choices(&given(&[("status-socket", &place(107))])).is_ok());
+    let told = Settings::from_choices(&given(&[("status-socket", &place(108))])).unwrap_err().to_string();
+    assert!(told.contains("status-socket: ") && told.contains("at most 107 bytes"), "{told}");
 }
 
 #[test]
