@@ -2,13 +2,13 @@
 
 mod service;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::allowed::Allowed;
-use crate::config::parse;
-use crate::place::{EVENT_FILE, STATUS_SOCKET};
+use crate::config::{default_file, parse, usual_place};
+use crate::place::{self, EVENT_FILE, STATUS_SOCKET};
 pub use service::Service;
 
 /// Makes this computer's system clock tick with a Dante audio network.
@@ -106,8 +106,8 @@ pub struct Status {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub wait_locked: Option<u32>,
     /// Where the service tells its status.
-    #[arg(long, value_name = "PATH", default_value = STATUS_SOCKET)]
-    pub socket: PathBuf,
+    #[arg(long, value_name = "PATH", help = status_help())]
+    pub socket: Option<PathBuf>,
 }
 
 /// Options of `watch`.
@@ -118,8 +118,8 @@ Keys: q or Ctrl-C ends, p pauses. Colours are left out where NO_COLOR is set.
 It is a program of its own, dantetimesync-watch, which has to lie beside this one or in the PATH.")]
 pub struct Watch {
     /// Where the service tells its status.
-    #[arg(long, value_name = "PATH", default_value = STATUS_SOCKET)]
-    pub socket: PathBuf,
+    #[arg(long, value_name = "PATH", help = status_help())]
+    pub socket: Option<PathBuf>,
 }
 
 /// Options of `monitor`.
@@ -161,8 +161,8 @@ pub struct Events {
     #[arg(long)]
     pub json: bool,
     /// The history.
-    #[arg(long, value_name = "FILE", default_value = EVENT_FILE)]
-    pub file: PathBuf,
+    #[arg(long, value_name = "FILE", help = history_help())]
+    pub file: Option<PathBuf>,
 }
 
 /// Options of `demo`.
@@ -329,6 +329,30 @@ pub struct TestClock {
     pub force_steer: bool,
 }
 
+/// Where to ask for the status: what was given, or where the service tells it by its configuration file.
+///
+/// # Errors
+/// When it tells nobody.
+pub fn status_place(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let usual = || {
+        let none = "the service tells its status nowhere: status-socket is none";
+        usual_place("status-socket").ok_or_else(|| {
+            anyhow::anyhow!("{none} in {}; --socket names another place", default_file().display())
+        })
+    };
+    given.map_or_else(usual, |path| Ok(place::expand(path)))
+}
+
+fn status_help() -> String {
+    format!(
+        "Where the service tells its status [default: status-socket in the configuration file, or {STATUS_SOCKET}]"
+    )
+}
+
+fn history_help() -> String {
+    format!("The history [default: event-file in the configuration file, or {EVENT_FILE}]")
+}
+
 /// A subdomain's name, NUL padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subdomain(pub [u8; 16]);
@@ -339,8 +363,8 @@ fn parse_ppm(text: &str) -> Result<f64, String> {
 }
 
 fn parse_subdomain(text: &str) -> Result<Subdomain, String> {
-    let allowed = Allowed::Subdomain;
-    parse::subdomain(text).map(Subdomain).ok_or_else(|| format!("allowed {allowed}"))
+    let allowed = || format!("allowed {}", Allowed::Subdomain.wanted(text));
+    parse::subdomain(text).map(Subdomain).ok_or_else(allowed)
 }
 
 #[cfg(test)]

@@ -63,10 +63,10 @@ complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -f -a "test-cl
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -f -a "service" -d 'Install the service, and hand the clock over to it from another time service and back'
 complete -c dantetimesync -n "__fish_dantetimesync_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand status" -l wait-locked -d 'Wait until the clock is locked, at most so long' -r
-complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand status" -l socket -d 'Where the service tells its status' -r -F
+complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand status" -l socket -d 'Where the service tells its status [default: status-socket in the configuration file, or /run/dantetimesync/status.sock]' -r -F
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand status" -l json -d 'Print everything as JSON; docs/status.md explains each field'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand status" -s h -l help -d 'Print help'
-complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand watch" -l socket -d 'Where the service tells its status' -r -F
+complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand watch" -l socket -d 'Where the service tells its status [default: status-socket in the configuration file, or /run/dantetimesync/status.sock]' -r -F
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -l interface -d 'Listen on this interface only. Default: on all' -r
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -l seconds -d 'How long to listen' -r
@@ -74,7 +74,7 @@ complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -l 
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -l json -d 'Print the verdict as JSON'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand monitor" -s h -l help -d 'Print help'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l since -d 'Only what happened since then: a length of time like 30m, 2h or 7d, or a date in UTC like 2026-05-28 or "2026-05-28 20:26"' -r
-complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l file -d 'The history' -r -F
+complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l file -d 'The history [default: event-file in the configuration file, or /var/lib/dantetimesync/events.jsonl]' -r -F
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -l json -d 'Print JSON, an object a line'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand events" -s h -l help -d 'Print help'
 complete -c dantetimesync -n "__fish_dantetimesync_using_subcommand demo" -l seconds -d 'How long to run' -r

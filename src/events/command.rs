@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{Event, file};
 use crate::cli::Events;
-use crate::config::parse;
+use crate::config::{default_file, parse, usual_place};
 use crate::exit::{Failure, NO_INPUT, USAGE};
 use crate::place;
 use crate::time::{Timestamp, Utc};
@@ -19,7 +19,10 @@ pub fn run(options: &Events) -> Result<ExitCode, Failure> {
         Some(text) => since(text, now()).map_err(|error| Failure::new(USAGE, error))?,
         None => Timestamp::from_ns(i64::MIN),
     };
-    let file = place::expand(&options.file);
+    let file = match &options.file {
+        Some(file) => place::expand(file),
+        None => usual_place("event-file").ok_or_else(kept_nowhere)?,
+    };
     let path = file.display();
     let all = file::read(&file).map_err(|error| {
         let reason = if error.kind() == io::ErrorKind::NotFound {
@@ -36,6 +39,12 @@ pub fn run(options: &Events) -> Result<ExitCode, Failure> {
     }
     crate::exit::print(&out);
     Ok(ExitCode::SUCCESS)
+}
+
+fn kept_nowhere() -> Failure {
+    let file = default_file();
+    let reason = "the service keeps no history: event-file or state-file is none";
+    Failure::new(NO_INPUT, anyhow::anyhow!("{reason} in {}; --file names another", file.display()))
 }
 
 fn line(event: &Event, json: bool) -> serde_json::Result<String> {

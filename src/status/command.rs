@@ -1,5 +1,6 @@
 //! `dantetimesync status`: is the clock locked, how well, and if not, why.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,9 +23,11 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 /// # Errors
 /// When nobody tells a status, with exit code 2.
 pub fn run(options: &cli::Status) -> Result<ExitCode, Failure> {
+    let place =
+        cli::status_place(options.socket.as_deref()).map_err(|error| Failure::new(NOT_RUNNING, error))?;
     let status = match options.wait_locked {
-        Some(seconds) => wait_locked(options, Span::from_secs(i64::from(seconds))),
-        None => fetch(&options.socket),
+        Some(seconds) => wait_locked(&place, Span::from_secs(i64::from(seconds))),
+        None => fetch(&place),
     };
     let status = status.map_err(|error| Failure::new(NOT_RUNNING, error))?;
     let age = status.age();
@@ -43,10 +46,10 @@ fn is_locked(status: &Status, age: Span) -> bool {
 }
 
 /// The first status with a lock, or else the last one.
-fn wait_locked(options: &cli::Status, patience: Span) -> Result<Status, StatusError> {
+fn wait_locked(place: &Path, patience: Span) -> Result<Status, StatusError> {
     let end = raw_clock() + patience;
     loop {
-        let asked = fetch(&options.socket);
+        let asked = fetch(place);
         let over = raw_clock() >= end;
         match asked {
             Ok(status) if over || is_locked(&status, status.age()) => return Ok(status),

@@ -18,7 +18,10 @@ pub fn run(options: &Watch) -> Result<ExitCode, Failure> {
     let own = std::env::current_exe().ok();
     let program = beside(own.as_deref()).unwrap_or_else(|| PathBuf::from(NAME));
     let mut command = Command::new(&program);
-    command.arg("--socket").arg(&options.socket);
+    // Else it takes what the configuration says by itself.
+    if let Some(socket) = &options.socket {
+        command.arg("--socket").arg(socket);
+    }
     become_it(&mut command).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::new(
             NO_INPUT,

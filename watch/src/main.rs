@@ -70,7 +70,7 @@ fn main() -> ExitCode {
 
 fn watch(terminal: &mut DefaultTerminal, options: &Watch) -> anyhow::Result<()> {
     let stop = stop_flag();
-    let feed = Feed::of(&options.socket);
+    let feed = Feed::of(&dantetimesync::cli::status_place(options.socket.as_deref())?);
     let mut course = Course::default();
     let mut view = View::new(Palette::from_environment());
     while !stop.load(Ordering::Relaxed) {
