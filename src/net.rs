@@ -221,7 +221,8 @@ pub struct NetworkCounters {
     pub ptp_v2: u64,
     /// Datagrams that were lost because this program did not take them in time.
     pub overrun: u64,
-    /// By which way PTP is heard.
+    /// By which way PTP is heard; a word of a newer program is taken for the usual one.
+    #[serde(deserialize_with = "crate::snapshot::known_or_usual", default)]
     pub way: Way,
     /// Who stamped the last datagram; the snapshot says it of samples.
     #[serde(skip)]

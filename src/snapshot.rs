@@ -29,6 +29,9 @@ pub enum State {
     Lost,
     /// Somebody else keeps steering the clock; steering is suspended.
     Conflict,
+    /// A newer program said a word that this one does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl std::fmt::Display for State {
@@ -41,6 +44,7 @@ impl std::fmt::Display for State {
             Self::Holdover => "Holdover",
             Self::Lost => "Lost",
             Self::Conflict => "Conflict",
+            Self::Unknown => "Unknown",
         })
     }
 }
@@ -145,6 +149,9 @@ pub enum Standing {
     Outranked,
     /// It is heard on an interface that is not followed.
     OtherInterface,
+    /// A newer program said a word that this one does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What is known of UTC.
@@ -172,8 +179,9 @@ pub struct UtcView {
 pub struct NtpServerView {
     /// As it was configured.
     pub name: String,
-    /// What it counts for.
-    pub role: Role,
+    /// What it counts for; absent where a newer program said a word that this one does not know.
+    #[serde(deserialize_with = "known", default)]
+    pub role: Option<Role>,
     /// Its time minus UTC as it is believed.
     pub offset_ns: Option<i64>,
     /// The standard deviation of its time.
@@ -191,8 +199,9 @@ pub struct NtpServerView {
 /// What is done about the error against UTC. Times that cannot be foretold are absent.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SlewView {
-    /// What is done now.
-    pub activity: Activity,
+    /// What is done now; absent where a newer program said a word that this one does not know.
+    #[serde(deserialize_with = "known", default)]
+    pub activity: Option<Activity>,
     /// The rate of the target against the leader.
     #[serde(deserialize_with = "number")]
     pub rate_ppb: f64,
@@ -261,6 +270,12 @@ pub struct Snapshot {
     pub other_subdomain_age_ns: Option<i64>,
     /// Time since the last Follow_Up of our subdomain, of whichever leader.
     pub follow_up_age_ns: Option<i64>,
+    /// Time since the last datagram on the ports of PTP, whatever was in it.
+    pub received_age_ns: Option<i64>,
+    /// Time since the last Sync that arrived without a stamp.
+    pub no_stamp_age_ns: Option<i64>,
+    /// Time since the last Sync of a leader that says that it must not lead.
+    pub never_leads_age_ns: Option<i64>,
     /// Changes when a leader reboots or an unrelated one takes over.
     pub timescale: TimescaleId,
     /// System clock minus its target. Against the leader as heard here: the unknown path delay is not in it.
@@ -275,6 +290,7 @@ pub struct Snapshot {
     /// Standard deviation of the Sync arrivals around the leader's line.
     pub jitter_ns: Option<f64>,
     /// Who took the stamp of the last sample.
+    #[serde(deserialize_with = "known", default)]
     pub stamp_source: Option<StampSource>,
     /// The bounds at which a lock ends.
     pub lock_limits: Option<LimitsView>,
@@ -335,6 +351,9 @@ impl Snapshot {
             other_subdomain: None,
             other_subdomain_age_ns: None,
             follow_up_age_ns: None,
+            received_age_ns: None,
+            no_stamp_age_ns: None,
+            never_leads_age_ns: None,
             timescale: TimescaleId::default(),
             offset: None,
             rate: None,
@@ -367,6 +386,25 @@ impl Snapshot {
 /// A subdomain's name as a message has it, without the NULs behind it.
 pub(crate) fn subdomain_name(name: &[u8; 16]) -> String {
     name.split(|octet| *octet == 0).next().unwrap_or_default().escape_ascii().to_string()
+}
+
+/// A word that this release does not know is none.
+fn known<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
+    let word: Option<serde_json::Value> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(word.and_then(|word| serde_json::from_value(word).ok()))
+}
+
+/// A word that this release does not know is the usual one.
+pub(crate) fn known_or_usual<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned + Default,
+{
+    known(deserializer).map(Option::unwrap_or_default)
 }
 
 /// JSON has no infinity: what is written as one reads as null, and here as no number.

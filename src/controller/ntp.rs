@@ -208,7 +208,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         let view = |(index, (name, report)): (usize, (&String, crate::estimator::utc::ServerReport))| {
             NtpServerView {
                 name: name.clone(),
-                role: report.role,
+                role: Some(report.role),
                 offset_ns: report.offset.map(Span::as_ns),
                 sigma_ns: report.sigma.map(Span::as_ns),
                 delay_ns: report.delay.as_ns(),

@@ -258,6 +258,9 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             other_subdomain: self.follower.foreign_subdomain().map(|name| subdomain_name(&name)),
             other_subdomain_age_ns: self.follower.foreign_subdomain_heard().map(|at| (self.now - at).as_ns()),
             follow_up_age_ns: self.follower.follow_up_heard().map(|at| (self.now - at).as_ns()),
+            received_age_ns: self.follower.heard().map(|at| (self.now - at).as_ns()),
+            no_stamp_age_ns: self.follower.no_stamp_heard().map(|at| (self.now - at).as_ns()),
+            never_leads_age_ns: self.follower.never_leads_heard().map(|at| (self.now - at).as_ns()),
             timescale: self.leader.timescale(),
             offset: deviation.map(|deviation| BoundedTime {
                 value_ns: deviation.offset.as_ns_f64(),
@@ -373,7 +376,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             UtcLimit::Within(limit) => Some(limit),
         };
         SlewView {
-            activity: outlook.activity,
+            activity: Some(outlook.activity),
             rate_ppb: outlook.slew.ppb(),
             limit_ns: ns(limit),
             limit_in_ns: ns(outlook.limit_in),

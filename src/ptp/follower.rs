@@ -45,6 +45,9 @@ pub struct Follower {
     version_two_heard: Option<Timestamp<Raw>>,
     foreign_subdomain: Option<([u8; 16], Timestamp<Raw>)>,
     follow_up_heard: Option<Timestamp<Raw>>,
+    heard: Option<Timestamp<Raw>>,
+    no_stamp_heard: Option<Timestamp<Raw>>,
+    never_leads_heard: Option<Timestamp<Raw>>,
     drops: DropCounts,
     now: Timestamp<Raw>,
 }
@@ -106,6 +109,9 @@ impl Follower {
             version_two_heard: None,
             foreign_subdomain: None,
             follow_up_heard: None,
+            heard: None,
+            no_stamp_heard: None,
+            never_leads_heard: None,
             drops: DropCounts::default(),
             now: Timestamp::EPOCH,
         }
@@ -122,8 +128,14 @@ impl Follower {
     /// leader, and no sample is made of them later.
     pub fn handle_datagram(&mut self, datagram: &Datagram, now: Timestamp<Raw>) -> Outcome {
         self.now = now;
+        self.heard = Some(now);
         self.accept(datagram).unwrap_or_else(|reason| {
             self.drops.add(reason);
+            match reason {
+                DropReason::NoStamp => self.no_stamp_heard = Some(now),
+                DropReason::NeverLeads => self.never_leads_heard = Some(now),
+                _ => {}
+            }
             Outcome::Dropped(reason)
         })
     }
@@ -204,6 +216,21 @@ impl Follower {
     /// When a Follow_Up of our subdomain was heard last, of whichever leader and with or without its Sync.
     pub fn follow_up_heard(&self) -> Option<Timestamp<Raw>> {
         self.follow_up_heard
+    }
+
+    /// When a datagram was taken last, whatever was in it.
+    pub fn heard(&self) -> Option<Timestamp<Raw>> {
+        self.heard
+    }
+
+    /// When a Sync came last that had no stamp.
+    pub fn no_stamp_heard(&self) -> Option<Timestamp<Raw>> {
+        self.no_stamp_heard
+    }
+
+    /// When a leader was heard last that says that it must not lead.
+    pub fn never_leads_heard(&self) -> Option<Timestamp<Raw>> {
+        self.never_leads_heard
     }
 
     fn accept(&mut self, datagram: &Datagram) -> Result<Outcome, DropReason> {

@@ -90,7 +90,7 @@ pub enum Obstacle {
 impl Obstacle {
     /// What a whole snapshot says; `None` where a leader is heard, or is not what is missing.
     pub fn of(snapshot: &Snapshot) -> Option<Self> {
-        let concerned = !matches!(snapshot.state, State::Locked | State::Conflict);
+        let concerned = !matches!(snapshot.state, State::Locked | State::Conflict | State::Unknown);
         let followed = snapshot.leaders.iter().any(|leader| leader.standing == Standing::Followed);
         if !concerned || followed {
             return None;
@@ -234,8 +234,13 @@ fn half_heard(snapshot: &Snapshot) -> Option<Obstacle> {
         let complete = snapshot.leaders.iter().any(|leader| leader.qualified);
         let follow_ups =
             !complete && snapshot.follow_up_age_ns.is_some_and(|age| Span::from_ns(age) <= HEARD_MIN);
-        if follow_ups && snapshot.drops.of(DropReason::NoStamp) > 0 {
+        let stampless = snapshot.drops.of(DropReason::NoStamp) > 0 && lately(snapshot.no_stamp_age_ns);
+        if follow_ups && stampless {
             return Some(Obstacle::NoStamps);
+        }
+        // The Follow_Ups are those of devices whose Syncs do arrive.
+        if follow_ups && must_not_lead(snapshot) {
+            return Some(Obstacle::MustNotLead);
         }
         return follow_ups.then(|| Obstacle::NoSyncs { interfaces: interfaces(snapshot) });
     };
@@ -259,6 +264,11 @@ pub fn no_follow_ups(leader: &LeaderRow) -> bool {
     lasting(leader) - Span::from_ns(leader.heard_age_ns) >= patience
 }
 
+/// What was counted so long ago is there now. A program that does not tell when is believed.
+fn lately(age_ns: Option<i64>) -> bool {
+    age_ns.is_none_or(|age| Span::from_ns(age) <= STRAY_MEMORY)
+}
+
 /// For how long no pair of it has come.
 fn lasting(leader: &LeaderRow) -> Span {
     Span::from_ns(leader.pair_age_ns.unwrap_or(leader.first_heard_age_ns))
@@ -271,15 +281,20 @@ fn intervals(leader: &LeaderRow, count: i64) -> Span {
 
 /// Somebody is heard whom we must not follow.
 fn not_for_us(snapshot: &Snapshot) -> Option<Obstacle> {
-    let lately = snapshot.other_subdomain_age_ns.is_some_and(|age| Span::from_ns(age) <= STRAY_MEMORY);
-    if let Some(heard) = snapshot.other_subdomain.as_ref().filter(|_| lately) {
+    let heard = snapshot.other_subdomain_age_ns.is_some() && lately(snapshot.other_subdomain_age_ns);
+    if let Some(heard) = snapshot.other_subdomain.as_ref().filter(|_| heard) {
         return Some(Obstacle::OtherSubdomain { heard: heard.clone(), own: snapshot.subdomain.clone() });
     }
     if snapshot.only_ptp_v2 {
         return Some(Obstacle::OnlyVersionTwo);
     }
-    let must_not = snapshot.leaders.is_empty() && snapshot.drops.of(DropReason::NeverLeads) > 0;
-    must_not.then_some(Obstacle::MustNotLead)
+    must_not_lead(snapshot).then_some(Obstacle::MustNotLead)
+}
+
+/// Nobody is heard but devices that say that they must not lead.
+fn must_not_lead(snapshot: &Snapshot) -> bool {
+    let heard = snapshot.drops.of(DropReason::NeverLeads) > 0 && lately(snapshot.never_leads_age_ns);
+    snapshot.leaders.is_empty() && heard
 }
 
 /// Nobody is heard.
@@ -289,7 +304,7 @@ fn unheard(snapshot: &Snapshot) -> Option<Obstacle> {
         return None;
     }
     let (interfaces, received) = (interfaces(snapshot), snapshot.network.received);
-    Some(if received > 0 {
+    Some(if received > 0 && lately(snapshot.received_age_ns) {
         Obstacle::NoLeader { interfaces, received }
     } else {
         Obstacle::Nothing { interfaces, early: Span::from_ns(snapshot.uptime_ns) < LOOKING }

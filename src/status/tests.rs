@@ -21,6 +21,10 @@ use crate::time::{LeaderId, Raw, Span, TimescaleId, duration};
 
 const EXAMPLE: &str = include_str!("../../docs/status.example.json");
 const DOCUMENT: &str = include_str!("../../docs/status.md");
+/// What is promised for as long as the schema is 1. A release adds its new fields; none is ever taken out.
+const PROMISED: &str = include_str!("../../docs/status.v1.fields");
+/// The first status that there was. It stays as it is.
+const FIRST: &str = include_str!("../../tests/data/status.v1.json");
 
 fn seconds(seconds: i64) -> i64 {
     seconds * 1_000_000_000
@@ -79,6 +83,9 @@ fn full() -> Status {
         other_subdomain: Some("_ALT1".to_owned()),
         other_subdomain_age_ns: Some(seconds(12)),
         follow_up_age_ns: Some(40_000_000),
+        received_age_ns: Some(40_000_000),
+        no_stamp_age_ns: Some(seconds(7_900)),
+        never_leads_age_ns: Some(seconds(7_900)),
         timescale: TimescaleId(1),
         offset: Some(BoundedTime { value_ns: 412.5, bound_ns: 3_120.0 }),
         rate: Some(BoundedRate { value_ppb: 3.5, bound_ppb: 20.25 }),
@@ -101,7 +108,7 @@ fn full() -> Status {
             max_error_ns: 100_000,
             leader_rate: Some(BoundedRate { value_ppb: 8_100.0, bound_ppb: 90.0 }),
             slew: Some(SlewView {
-                activity: Activity::Leader,
+                activity: Some(Activity::Leader),
                 rate_ppb: 0.0,
                 limit_ns: Some(seconds(1)),
                 limit_in_ns: Some(seconds(121_926)),
@@ -112,7 +119,7 @@ fn full() -> Status {
         }),
         ntp_servers: vec![NtpServerView {
             name: "ntp.example.org".to_owned(),
-            role: Role::Used,
+            role: Some(Role::Used),
             offset_ns: Some(-4_000),
             sigma_ns: Some(18_000),
             delay_ns: 60_000,
@@ -194,13 +201,38 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
     );
 }
 
+/// Asks a type for its words.
+struct Words<'a>(&'a mut Vec<String>);
+
+impl<'de> serde::Deserializer<'de> for Words<'_> {
+    type Error = serde::de::value::Error;
+    fn deserialize_any<V: serde::de::Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("it has no words"))
+    }
+    fn deserialize_enum<V: serde::de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        words: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+        Err(serde::de::Error::custom("these are all"))
+    }
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// Each word of an enumeration.
+fn words<T: serde::de::DeserializeOwned>() -> Vec<String> {
+    let mut found = Vec::new();
+    let _ = T::deserialize(Words(&mut found));
+    found
+}
+
 #[test]
 fn the_document_explains_every_word_that_a_field_can_say() {
-    // Each enumeration's words, from what serde says about a wrong one.
-    fn words<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
-        let told = serde_json::from_str::<T>("\"?\"").unwrap_err().to_string();
-        told.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
-    }
     let all = [
         words::<State>(),
         words::<Standing>(),
@@ -208,7 +240,10 @@ fn the_document_explains_every_word_that_a_field_can_say() {
         words::<Activity>(),
         words::<StampSource>(),
         words::<DropReason>(),
+        words::<EventKind>(),
+        words::<Way>(),
     ];
+    assert!(all.iter().all(|words| words.len() > 1), "{all:?}");
     for word in all.concat() {
         assert!(DOCUMENT.contains(&format!("`{word}`")) || DOCUMENT.contains(&format!(".{word}`")), "{word}");
     }
@@ -285,6 +320,118 @@ fn a_bound_without_bound_makes_no_status_unreadable() {
     let read: Status = serde_json::from_str(&text).unwrap();
     assert!(read.snapshot.rate.unwrap().bound_ppb.is_nan());
     assert!(words::screen(&read, Span::ZERO).contains("rate error"));
+}
+
+#[test]
+fn no_field_that_was_ever_promised_is_missing() {
+    let promised: Vec<&str> = PROMISED.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(promised.len() > 100 && promised.is_sorted(), "one path a line, in order");
+    let there = example_paths();
+    let gone: Vec<_> = promised.iter().filter(|path| !there.contains(**path)).collect();
+    assert!(gone.is_empty(), "fields are only added; these are gone: {gone:?}");
+}
+
+/// All that `old` says is in `new`, and the same.
+fn says_the_same(old: &Value, new: &Value, path: &str) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (name, value) in old {
+                says_the_same(value, new.get(name).unwrap_or(&Value::Null), &format!("{path}.{name}"));
+            }
+        }
+        (Value::Array(old), Value::Array(new)) => {
+            old.iter().zip(new).for_each(|(old, new)| says_the_same(old, new, path));
+            assert_eq!(old.len(), new.len(), "{path}");
+        }
+        _ => assert_eq!(old, new, "{path}"),
+    }
+}
+
+#[test]
+fn the_first_status_that_there_was_is_still_read() {
+    let read: Status = serde_json::from_str(FIRST).expect("a field that was added later has a default");
+    let old: Value = serde_json::from_str(FIRST).unwrap();
+    says_the_same(&old, &serde_json::to_value(&read).unwrap(), "");
+    assert!(near(&read).starts_with("Locked to 00:1d:c1:a1:72:3c/1"), "{}", near(&read));
+}
+
+/// A status with words that only a later release knows.
+fn of_the_future() -> Value {
+    let mut value = serde_json::to_value(full()).unwrap();
+    let words = [
+        "/leaders/1/standing",
+        "/stamp_source",
+        "/utc/slew/activity",
+        "/ntp_servers/0/role",
+        "/network/way",
+        "/events/0/kind",
+    ];
+    for field in words {
+        *value.pointer_mut(field).expect(field) = "of_the_future".into();
+    }
+    value
+}
+
+#[test]
+fn a_word_of_a_later_release_is_no_fault_and_the_rest_is_told() {
+    let read: Status = serde_json::from_value(of_the_future()).unwrap();
+    let screen = words::screen(&read, Span::ZERO);
+    assert!(screen.starts_with("Locked to 00:1d:c1:a1:72:3c/1"), "{screen}");
+    assert!(
+        screen.contains("00:1d:c1:00:00:07/1 on eth0, stratum 121: not known to this release"),
+        "{screen}"
+    );
+    assert!(screen.contains("ntp.example.org: not known to this release, off by"), "{screen}");
+    assert!(screen.contains("limit 1.000 s)"), "{screen}");
+
+    let mut value = of_the_future();
+    (value["state"], value["version"]) = ("of_the_future".into(), "9.9.9".into());
+    let read: Status = serde_json::from_value(value).unwrap();
+    assert_eq!(near(&read), "Not known: in a state that this release has no word for, for 2 h 13 min");
+    let advice = words::advice(&read, Span::ZERO).unwrap();
+    assert!(advice.starts_with("ask with the release that runs, 9.9.9: this one is "), "{advice}");
+}
+
+/// What stands in the way of a clock that is not locked, and hears no leader.
+fn obstacle(change: impl FnOnce(&mut Snapshot)) -> Option<Obstacle> {
+    let mut snapshot = full().snapshot;
+    (snapshot.state, snapshot.leader, snapshot.fault) = (State::NoLeader, None, None);
+    snapshot.leaders.clear();
+    (snapshot.other_subdomain, snapshot.follow_up_age_ns) = (None, None);
+    [DropReason::NoStamp, DropReason::NeverLeads].into_iter().for_each(|reason| snapshot.drops.add(reason));
+    change(&mut snapshot);
+    Obstacle::of(&snapshot)
+}
+
+#[test]
+fn what_was_seen_long_ago_is_no_obstacle_now() {
+    let nobody = || Obstacle::NoLeader { interfaces: "eth0".to_owned(), received: 63_870 };
+    let nothing = || Obstacle::Nothing { interfaces: "eth0".to_owned(), early: false };
+    let no_syncs = || Obstacle::NoSyncs { interfaces: "eth0".to_owned() };
+    for (age, lately) in [(Some(seconds(59)), true), (None, true), (Some(seconds(61)), false)] {
+        let stampless = obstacle(|it| {
+            (it.no_stamp_age_ns, it.follow_up_age_ns) = (age, Some(40_000_000));
+        });
+        assert_eq!(stampless, Some(if lately { Obstacle::NoStamps } else { no_syncs() }), "{age:?}");
+        let never = obstacle(|it| it.never_leads_age_ns = age);
+        assert_eq!(never, Some(if lately { Obstacle::MustNotLead } else { nobody() }), "{age:?}");
+        let received = obstacle(|it| it.received_age_ns = age);
+        assert_eq!(received, Some(if lately { nobody() } else { nothing() }), "{age:?}");
+    }
+}
+
+#[test]
+fn the_follow_ups_of_a_complete_leader_are_not_told_as_those_of_one_without_syncs() {
+    let half = |complete: bool| {
+        obstacle(|it| {
+            it.follow_up_age_ns = Some(40_000_000);
+            let other = row("00:1d:c1:00:00:07/1", Standing::OtherInterface);
+            // A leader of which nothing comes any more does not hide them.
+            it.leaders = vec![if complete { other } else { silent(30, 30) }];
+        })
+    };
+    assert_eq!(half(true), None);
+    assert_eq!(half(false), Some(Obstacle::NoSyncs { interfaces: "eth0".to_owned() }));
 }
 
 fn near(status: &Status) -> String {
@@ -383,15 +530,19 @@ fn situations() -> Vec<Status> {
         |it| it.leaders = vec![silent(30, 30)],
         |it| {
             it.drops.add(DropReason::NoStamp);
+            it.no_stamp_age_ns = Some(40_000_000);
             it.follow_up_age_ns = Some(40_000_000);
         },
-        |it| it.drops.add(DropReason::NeverLeads),
+        |it| {
+            it.drops.add(DropReason::NeverLeads);
+            it.never_leads_age_ns = Some(seconds(10));
+        },
         |it| it.uptime_ns = seconds(3),
         |it| it.state_age_ns = seconds(3),
         |it| it.utc = None,
         |it| it.ntp_servers.clear(),
         |it| it.ntp_servers[0].age_ns = None,
-        |it| it.ntp_servers[0].role = Role::Undecided,
+        |it| it.ntp_servers[0].role = Some(Role::Undecided),
         |it| it.jitter_ns = None,
     ];
     for state in states {

@@ -26,6 +26,11 @@ pub fn headline(status: &Status, age: Span) -> String {
         return format!("Not known{dry}: the program has said nothing new for {age} and seems to hang");
     }
     let since = duration(snapshot.state_age_ns);
+    if snapshot.state == State::Unknown {
+        let because =
+            if snapshot.reason.is_empty() { String::new() } else { format!(": {}", snapshot.reason) };
+        return format!("Not known{dry}: in a state that this release has no word for, for {since}{because}");
+    }
     if snapshot.state != State::Locked {
         return format!("Not locked{dry}, {} for {since}: {}", snapshot.state, snapshot.reason);
     }
@@ -72,7 +77,7 @@ fn without_utc(servers: &[NtpServerView]) -> String {
     let names = |of: &dyn Fn(&NtpServerView) -> bool| -> Vec<&str> {
         servers.iter().filter(|server| of(server)).map(|server| server.name.as_str()).collect()
     };
-    let undecided = names(&|server| server.role == Role::Undecided);
+    let undecided = names(&|server| server.role == Some(Role::Undecided));
     let answered = names(&|server| server.age_ns.is_some());
     let refused = servers.iter().find_map(|server| Some((&server.name, server.refusal.as_ref()?)));
     match (undecided.as_slice(), answered.as_slice(), refused) {
@@ -95,17 +100,18 @@ fn prospect(snapshot: &Snapshot, utc: &UtcView) -> String {
     let Some(slew) = &utc.slew else { return format!("limit {}", plain(ns(limit))) };
     let until = |ns: Option<i64>| ns.map_or_else(String::new, |ns| format!(" in {}", duration(ns)));
     match slew.activity {
-        Activity::Leader => {
+        Some(Activity::Leader) => {
             format!("limit {} reached{}", plain(ns(limit)), until(slew.limit_in_ns.or(slew.slew_in_ns)))
         }
-        Activity::Following => "UTC is followed".to_owned(),
-        Activity::Returning => {
+        Some(Activity::Following) => "UTC is followed".to_owned(),
+        Some(Activity::Returning) => {
             let left = slew.slew_for_ns.map_or_else(String::new, |ns| format!(", {} left", duration(ns)));
             format!("slewing back at {:+.1} ppm{left}", slew.rate_ppb / 1e3)
         }
-        Activity::Waiting => format!("beyond the limit, will be slewed back{}", until(slew.slew_in_ns)),
-        Activity::Holding => "the leader leaves UTC faster than utc-slew allows".to_owned(),
-        Activity::Refused => "beyond panic-threshold: not believed".to_owned(),
+        Some(Activity::Waiting) => format!("beyond the limit, will be slewed back{}", until(slew.slew_in_ns)),
+        Some(Activity::Holding) => "the leader leaves UTC faster than utc-slew allows".to_owned(),
+        Some(Activity::Refused) => "beyond panic-threshold: not believed".to_owned(),
+        None => format!("limit {}", plain(ns(limit))),
     }
 }
 
@@ -124,6 +130,11 @@ pub fn advice(status: &Status, age: Span) -> Option<String> {
     let advice = match (snapshot.state, fault) {
         (State::Locked, _) => return None,
         (State::Conflict, _) => conflict(snapshot),
+        (State::Unknown, _) => format!(
+            "ask with the release that runs, {}: this one is {}",
+            status.version,
+            env!("CARGO_PKG_VERSION")
+        ),
         (_, Some(fault)) => format!(
             "{} dantetimesync doctor says what is behind it",
             sentence(&format!("mend this: {fault}"))
@@ -284,7 +295,7 @@ fn clock(snapshot: &Snapshot) -> String {
 
 /// One server in a line.
 pub fn ntp_server(server: &NtpServerView) -> String {
-    let role = role(server.role);
+    let role = server.role.map_or("not known to this release", role);
     let refusal = server.refusal.as_ref().map_or_else(String::new, |refusal| format!("; now it {refusal}"));
     let told = match (server.offset_ns, server.age_ns) {
         (Some(offset), Some(age)) => format!(
@@ -294,7 +305,7 @@ pub fn ntp_server(server: &NtpServerView) -> String {
             plain(ns(server.delay_ns)),
             duration(age)
         ),
-        (_, Some(age)) if server.role == Role::Silent => {
+        (_, Some(age)) if server.role == Some(Role::Silent) => {
             format!("{}: answered {} ago, not often enough yet", server.name, duration(age))
         }
         (_, Some(age)) => format!("{}: {role}, {} ago", server.name, duration(age)),
@@ -340,6 +351,7 @@ pub fn standing(leader: &LeaderRow) -> String {
         Standing::Unqualified => "too few pairs".to_owned(),
         Standing::Outranked => "outranked".to_owned(),
         Standing::OtherInterface => "other interface".to_owned(),
+        Standing::Unknown => "not known to this release".to_owned(),
     }
 }
 

@@ -47,7 +47,9 @@ impl Palette {
     fn state(self, state: Option<State>) -> Style {
         let style = match state {
             Some(State::Locked) => self.colour(Color::Green),
-            Some(State::Starting | State::Acquiring | State::Holdover) => self.colour(Color::Yellow),
+            Some(State::Starting | State::Acquiring | State::Holdover | State::Unknown) => {
+                self.colour(Color::Yellow)
+            }
             Some(State::NoLeader | State::Lost | State::Conflict) | None => self.colour(Color::Red),
         };
         style.add_modifier(Modifier::BOLD)

@@ -21,11 +21,11 @@ fn a_foreign_step_beyond_the_limit_is_slewed_back_and_one_within_it_is_left() {
     for (by, activity) in [(700, Activity::Returning), (-700, Activity::Returning), (300, Activity::Leader)] {
         let mut play = Play::with(limited(Span::from_ms(500)), |_| {});
         play.run(120);
-        assert_eq!((play.snapshot().state, slew(&play).activity), (State::Locked, Activity::Leader));
+        assert_eq!((play.snapshot().state, slew(&play).activity), (State::Locked, Some(Activity::Leader)));
         play.world.borrow_mut().step_by_somebody_else(Span::from_ms(by));
         play.run(100);
         let view = slew(&play);
-        assert_eq!(view.activity, activity, "{view:?}");
+        assert_eq!(view.activity, Some(activity), "{view:?}");
         assert_eq!(play.steps().len(), 1, "only at the start");
         assert_eq!(play.snapshot().state, State::Locked);
         // Half a ppm per second, against the step.
@@ -154,7 +154,7 @@ fn other_choices_while_locked_neither_step_nor_unlock() {
     play.controller.reconfigure(Config { ntp_servers: Vec::new(), ..limited(Span::ZERO) });
     play.run(60);
     let snapshot = play.snapshot();
-    assert_eq!((snapshot.state, slew(&play).activity), (State::Locked, Activity::Following));
+    assert_eq!((snapshot.state, slew(&play).activity), (State::Locked, Some(Activity::Following)));
     assert_eq!(snapshot.ntp_servers.len(), servers, "servers take a new start");
     assert_eq!(play.steps().len(), 1, "only at the start");
 }

@@ -163,6 +163,28 @@ fn syncs_without_a_stamp_are_not_taken_for_nothing() {
     let (why, advice) = told(&play);
     assert!(why.contains("without the time of their arrival"), "{why}");
     assert!(advice.contains("doctor"), "{advice}");
+    let age = play.snapshot().no_stamp_age_ns.unwrap();
+    assert!(age <= SYNC_EVERY, "{age}");
+}
+
+#[test]
+fn devices_that_must_not_lead_are_told_as_long_as_they_are_heard() {
+    let mut play = Play::with(config(), |world| world.stratum = 255);
+    play.run(20);
+    let (why, advice) = told(&play);
+    assert!(why.contains("say that they must not lead"), "{why}");
+    assert!(advice.contains("Preferred Leader"), "{advice}");
+    let snapshot = play.snapshot();
+    for age in [snapshot.never_leads_age_ns, snapshot.received_age_ns] {
+        assert!(age.unwrap() <= SYNC_EVERY + 10 * MS, "{age:?}");
+    }
+    assert_eq!(snapshot.no_stamp_age_ns, None);
+    play.world.borrow_mut().leader_talks = false;
+    play.run(70);
+    let (why, _) = told(&play);
+    assert!(why.starts_with("no PTP, and so no Dante leader, is heard on eth0"), "{why}");
+    let age = play.snapshot().never_leads_age_ns.unwrap();
+    assert!((69 * SECOND..=71 * SECOND).contains(&age), "{age}");
 }
 
 #[test]

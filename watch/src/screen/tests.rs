@@ -134,6 +134,23 @@ fn a_program_that_hangs_is_not_shown_as_locked() {
 }
 
 #[test]
+fn words_of_a_newer_program_are_drawn_and_an_unknown_state_is_not_shown_as_locked() {
+    let mut newer: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
+    newer["state"] = "of_the_future".into();
+    newer["leaders"][1]["standing"] = "of_the_future".into();
+    newer["ntp_servers"][0]["role"] = "of_the_future".into();
+    newer["utc"]["slew"]["activity"] = "of_the_future".into();
+    let status: Status = serde_json::from_value(newer).unwrap();
+    let (mut view, course) = (View::new(Palette::plain()), Course::default());
+    let now = Timestamp::from_ns(status.snapshot.raw_ns);
+    view.take(told(now, Ok(status)));
+    let drawn = text((100, 24), &view, &course, now);
+    assert!(drawn.contains("Not known: in a state that this release has no word for"), "{drawn}");
+    assert!(drawn.contains("ask with the release that runs") && !drawn.contains("Locked to"), "{drawn}");
+    assert!(drawn.contains("00:1d:c1:00:00:07/1"), "{drawn}");
+}
+
+#[test]
 fn without_colours_there_are_none_and_with_them_the_state_has_one() {
     let colours = |palette| {
         let (view, course, now) = played(palette, |_| {});
