@@ -61,6 +61,12 @@ impl History {
     pub(super) fn shown(&self) -> Vec<Event> {
         self.shown.iter().cloned().collect()
     }
+
+    /// Those that nobody has taken to keep yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Event> {
+        self.waiting.iter()
+    }
 }
 
 impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {

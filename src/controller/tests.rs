@@ -15,6 +15,7 @@ use crate::clock::rate::Neighbours;
 use crate::clock::{ClockError, KernelStatus, MockSystemClock};
 use crate::config::DEFAULT_SUBDOMAIN;
 use crate::estimator::utc::Role;
+use crate::events::EventKind;
 use crate::net::{
     Datagram, Interface, MockPtpNetwork, NetworkCounters, NetworkError, Payload, Port, SendToken, Stamp,
     StampSource,
@@ -531,6 +532,12 @@ impl Play {
             _ => None,
         };
         world.commands.iter().filter_map(status).collect()
+    }
+
+    /// What the history gets of one kind.
+    fn events(&self, kind: EventKind) -> Vec<String> {
+        let events = self.controller.history.waiting().filter(|event| event.kind == kind);
+        events.map(|event| event.text.clone()).collect()
     }
 
     /// Steps and rates, not what the kernel was told.

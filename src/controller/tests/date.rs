@@ -74,6 +74,8 @@ fn a_liar_among_three_is_named_once_and_taken_back_once() {
     play.run(600);
     assert_eq!(play.log.count("NTP server b is +80.0 ms off"), 1, "{:?}", play.log.lines());
     assert_eq!(play.log.count("NTP server "), 1, "{:?}", play.log.lines());
+    let told = play.events(EventKind::Ntp);
+    assert!(matches!(&told[..], [one] if one.starts_with("NTP server b is +80.0 ms off")), "{told:?}");
     assert!((play.steps()[0] - Span::from_ms(-20)).abs() < Span::from_ms(1));
     let roles: Vec<_> = play.snapshot().ntp_servers.iter().map(|server| server.role).collect();
     assert_eq!(roles, [Role::Used, Role::Outvoted, Role::Used].map(Some));
@@ -81,6 +83,9 @@ fn a_liar_among_three_is_named_once_and_taken_back_once() {
     play.run(3_000);
     assert_eq!(play.log.count("NTP server b agrees with the others again"), 1, "{:?}", play.log.lines());
     assert_eq!(play.log.count("NTP server "), 2, "{:?}", play.log.lines());
+    let told = play.events(EventKind::Ntp);
+    assert_eq!(told.last().unwrap(), "NTP server b agrees with the others again");
+    assert_eq!(told.len(), 2, "{told:?}");
 }
 
 #[test]
@@ -90,6 +95,8 @@ fn two_servers_that_contradict_each_other_set_no_date() {
         Play::with(Config { ntp_servers: servers, ..config() }, |world| world.ntp_lies = vec![0, 80 * MS]);
     play.run(300);
     assert_eq!(play.log.count("none has a majority"), 2, "{:?}", play.log.lines());
+    let told = play.events(EventKind::Ntp);
+    assert_eq!(told.iter().filter(|text| text.contains("none has a majority")).count(), 2, "{told:?}");
     assert!(play.steps().is_empty() && play.snapshot().utc.is_none());
     assert_eq!(play.snapshot().state, State::Locked);
 }
@@ -154,6 +161,10 @@ fn a_server_that_insists_on_another_time_is_believed_with_a_warning_and_without_
     play.world.borrow_mut().ntp_ahead = 2 * SECOND;
     play.run(400);
     assert_eq!(play.log.count("NTP insists on another time"), 1, "{:?}", play.log.lines());
+    let told = play.events(EventKind::Ntp);
+    let [insists] = &told[..] else { panic!("{told:?}") };
+    assert!(insists.starts_with("NTP insists on a time that is +") && insists.ends_with("off: believed"));
+    assert!(play.events(EventKind::Utc).iter().any(|text| text.contains("off UTC")));
     // 2 s behind UTC: beyond 1 s, not beyond 2 s by more than the noise.
     assert!((1..=2).contains(&play.log.count("off UTC")), "{:?}", play.log.lines());
     assert_eq!(play.steps().len(), 1);
@@ -181,5 +192,7 @@ fn the_error_against_utc_is_warned_of_at_doubling_sizes() {
         play.world.borrow_mut().step_by_somebody_else(Span::from_ms(by_ms));
         play.run(40);
         assert_eq!(play.log.count("off UTC"), lines, "{:?}", play.log.lines());
+        let told = play.events(EventKind::Utc);
+        assert_eq!(told.iter().filter(|text| text.contains("off UTC")).count(), lines, "{told:?}");
     }
 }

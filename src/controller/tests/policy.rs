@@ -38,6 +38,12 @@ fn a_foreign_step_beyond_the_limit_is_slewed_back_and_one_within_it_is_left() {
         assert_eq!(view.limit_ns, Some(500 * MS));
         let said = play.log.count("slewing the clock back to UTC");
         assert_eq!(said, usize::from(activity == Activity::Returning), "{:?}", play.log.lines());
+        let told = play.events(EventKind::Utc);
+        assert_eq!(
+            told.iter().any(|text| text.starts_with("slewing the clock back to UTC")),
+            said == 1,
+            "{told:?}"
+        );
     }
 }
 
@@ -55,6 +61,8 @@ fn a_slew_is_foretold_in_the_snapshot_and_an_hour_ahead_in_the_log() {
     play.run(60);
     assert!(hours(slew(&play).slew_in_ns) < 1.0);
     assert_eq!(play.log.count("it will begin to be slewed back"), 1, "{:?}", play.log.lines());
+    let told = play.events(EventKind::Utc);
+    assert!(told.iter().any(|text| text.contains("it will begin to be slewed back")), "{told:?}");
 }
 
 #[test]

@@ -165,6 +165,7 @@ fn a_sleep_is_told_and_ends_with_one_step_onto_the_old_target() {
     assert_eq!(play.steps().len(), steps + 1, "NTP adds none");
     assert_eq!(target_at(&play, later), expected);
     assert_eq!(play.log.count("the computer has slept"), 1, "{:?}", play.log.lines());
+    assert_eq!(play.events(EventKind::Sleep), ["the computer has slept for 600.0 s"]);
     assert_eq!((play.log.count("another program"), play.snapshot().foreign_changes), (0, 0));
 }
 
@@ -181,6 +182,7 @@ fn a_pause_that_no_clock_tells_is_seen_by_the_leader_and_ends_with_one_step() {
     assert_eq!(play.steps().len(), steps + 1);
     assert_eq!(target_at(&play, later), expected);
     assert_eq!(play.log.count("stood still"), 1, "{:?}", play.log.lines());
+    assert_eq!(play.events(EventKind::Sleep), ["this computer stood still for 600.0 s"]);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What the snapshot shows of leaders and events, and how often.
 
 use super::*;
-use crate::events::EventKind;
 use crate::snapshot::Standing;
 
 const OTHER: [u8; 6] = [0x00, 0x1d, 0xc1, 0, 0, 9];
