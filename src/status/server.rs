@@ -131,6 +131,10 @@ impl Drop for Place {
 }
 
 fn serve(mut connection: Connection, shared: &Shared) -> io::Result<()> {
+    serve_on(&mut connection, shared)
+}
+
+fn serve_on(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
     connection.set_time_limit(WRITE_LIMIT)?;
     let status = shared.slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(status) = status else { return Ok(()) };
@@ -148,10 +152,17 @@ fn serve(mut connection: Connection, shared: &Shared) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests in real time")]
 mod tests {
+    #[cfg(unix)]
+    use std::io::Read;
     use std::sync::mpsc::channel;
+    #[cfg(unix)]
+    use std::time::Instant;
 
     use super::*;
+    #[cfg(unix)]
+    use crate::time::Timestamp;
 
     #[test]
     fn the_ninth_waits_until_one_of_the_eight_is_done() {
@@ -164,5 +175,95 @@ mod tests {
         served.pop();
         assert!(taken.recv_timeout(Duration::from_secs(60)).is_ok());
         assert!(waiting.join().unwrap());
+    }
+
+    /// Longer than the system takes of a connection that nobody reads.
+    #[cfg(unix)]
+    fn endless() -> Snapshot {
+        Snapshot::before_start(Timestamp::EPOCH, &"x".repeat(600 * 1024))
+    }
+
+    #[cfg(unix)]
+    fn place() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("status.sock");
+        (folder, path)
+    }
+
+    /// Until `done`; panics after a minute.
+    #[cfg(unix)]
+    fn wait_until(what: &str, done: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn whoever_takes_nothing_costs_a_limited_time() {
+        let (_folder, path) = place();
+        let (listener, _claim) = transport::open(&path).unwrap();
+        let asking = transport::connect(&path).unwrap();
+        let connection = listener.accept().unwrap().unwrap();
+        let shared = Shared::default();
+        *shared.slot.lock().unwrap() = Some(Arc::new(Status::new(endless(), false)));
+        let (sender, ended) = channel();
+        let began = Instant::now();
+        thread::spawn(move || sender.send(serve(connection, &shared)));
+        let limit = Duration::from_secs(30);
+        let refused = ended.recv_timeout(limit).expect("it ends by itself").unwrap_err();
+        let took = began.elapsed();
+        assert!(matches!(refused.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{refused}");
+        assert!(took >= WRITE_LIMIT, "{took:?}");
+        drop(asking);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn eight_who_take_nothing_keep_the_ninth_waiting_and_no_longer_than_their_time() {
+        let (_folder, path) = place();
+        let server = StatusServer::open(&path, false).unwrap();
+        server.publish(endless());
+        let mut hanging: Vec<_> = (0..SERVED_MAX).map(|_| transport::connect(&path).unwrap()).collect();
+        // The first octet of it: what they are being told is the endless one.
+        hanging.iter_mut().for_each(|it| it.read_exact(&mut [0]).unwrap());
+        let served = || *server.shared.served.lock().unwrap();
+        wait_until("all places are taken", || served() == SERVED_MAX);
+        server.publish(Snapshot::before_start(Timestamp::EPOCH, "short"));
+        let began = Instant::now();
+        let mut ninth = transport::connect(&path).unwrap();
+        ninth.set_time_limit(Duration::from_secs(60)).unwrap();
+        let mut told = String::new();
+        ninth.read_to_string(&mut told).unwrap();
+        let waited = began.elapsed();
+        assert!(waited > Duration::from_millis(500), "{waited:?}: it did not wait");
+        assert_eq!(serde_json::from_str::<Status>(&told).unwrap().snapshot.reason, "short");
+        drop(hanging);
+        wait_until("all places are given back", || served() == 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_read_from_whoever_talks() {
+        let (_folder, path) = place();
+        let (listener, _claim) = transport::open(&path).unwrap();
+        let mut talking = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let mut connection = listener.accept().unwrap().unwrap();
+        talking.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        // The server's own end of it, looked at after the answer.
+        let shared = Shared::default();
+        *shared.slot.lock().unwrap() =
+            Some(Arc::new(Status::new(Snapshot::before_start(Timestamp::EPOCH, "x"), false)));
+        serve_on(&mut connection, &shared).unwrap();
+        let mut said = [0; 3];
+        connection.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"GET", "it was still there");
+        drop(connection);
+        let mut told = String::new();
+        // What was not read makes the end an error, after the answer.
+        let ended = talking.read_to_string(&mut told).map_err(|error| error.kind());
+        assert!(ended.is_ok() || ended == Err(io::ErrorKind::ConnectionReset), "{ended:?}");
     }
 }
