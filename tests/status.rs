@@ -16,6 +16,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dantetimesync::clock::platform::raw_clock;
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_dantetimesync");
@@ -110,12 +111,6 @@ fn a_running_program_tells_its_status_whoever_hangs() {
     let demo = Demo::start();
     let socket = demo.socket();
 
-    // At the start it is not locked: code 1, why, and what to do.
-    let early = status(&socket, &[]);
-    if early.status.code() == Some(1) {
-        assert!(out(&early).starts_with("Not locked") && out(&early).contains("To do: "), "{early:?}");
-    }
-
     // Clients that take nothing, and one that talks instead of listening; twenty that all want an answer.
     let hanging: Vec<UnixStream> = (0..30).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     let mut talking = UnixStream::connect(&socket).unwrap();
@@ -208,6 +203,110 @@ fn what_does_not_answer_or_talks_nonsense_is_told_apart() {
 
     let nobody = status(&path("nobody"), &["--json"]);
     assert_eq!((nobody.status.code(), out(&nobody)), (Some(2), String::new()));
+}
+
+/// A status in which nothing is absent.
+const EXAMPLE: &str = include_str!("../docs/status.example.json");
+
+/// Tells a status to everybody who asks, so many seconds old; `change` gets how often it was told before. Ends with
+/// the tests.
+fn tell(socket: &Path, age_s: i64, change: impl Fn(&mut Value, u32) + Send + 'static) {
+    let listener = UnixListener::bind(socket).unwrap();
+    thread::spawn(move || {
+        for (stream, told) in listener.incoming().zip(0..) {
+            let mut status: Value = serde_json::from_str(EXAMPLE).unwrap();
+            status["raw_ns"] = (raw_clock().as_ns() - age_s * 1_000_000_000).into();
+            change(&mut status, told);
+            let _ = stream.unwrap().write_all(status.to_string().as_bytes());
+        }
+    });
+}
+
+/// A program that is in this state, for a reason.
+fn tell_state(socket: &Path, state: &'static str) {
+    tell(socket, 0, move |status, _| {
+        (status["state"], status["reason"]) = (state.into(), "it is so".into());
+    });
+}
+
+#[test]
+fn only_a_lock_is_success_and_every_other_state_says_why_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for state in ["starting", "no_leader", "acquiring", "holdover", "lost", "conflict"] {
+        let socket = folder.path().join(state);
+        tell_state(&socket, state);
+        let words = status(&socket, &[]);
+        assert_eq!(words.status.code(), Some(1), "{words:?}");
+        assert!(out(&words).starts_with("Not locked, "), "{}", out(&words));
+        assert!(out(&words).contains(": it is so\n") && out(&words).contains("\nTo do: "), "{}", out(&words));
+        let json = status(&socket, &["--json"]);
+        assert_eq!(json.status.code(), Some(1), "{json:?}");
+        assert_eq!(serde_json::from_slice::<Value>(&json.stdout).unwrap()["state"], state);
+    }
+    let socket = folder.path().join("locked");
+    tell_state(&socket, "locked");
+    let locked = status(&socket, &[]);
+    assert_eq!(locked.status.code(), Some(0), "{locked:?}");
+    assert!(out(&locked).starts_with("Locked to ") && !out(&locked).contains("To do: "), "{}", out(&locked));
+}
+
+#[test]
+fn waiting_for_a_lock_ends_with_it_or_with_the_time_that_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let never = folder.path().join("never");
+    tell_state(&never, "acquiring");
+    let began = Instant::now();
+    let over = status(&never, &["--wait-locked", "2", "--json"]);
+    let took = began.elapsed();
+    assert_eq!(over.status.code(), Some(1), "{over:?}");
+    assert_eq!(serde_json::from_slice::<Value>(&over.stdout).unwrap()["state"], "acquiring");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(30), "{took:?}");
+
+    let soon = folder.path().join("soon");
+    tell(&soon, 0, |status, told| {
+        if told < 4 {
+            status["state"] = "acquiring".into();
+        }
+    });
+    let began = Instant::now();
+    let locked = status(&soon, &["--wait-locked", "600"]);
+    assert_eq!(locked.status.code(), Some(0), "{locked:?}");
+    assert!(began.elapsed() < PATIENCE, "it did not wait for the rest of its time");
+}
+
+#[test]
+fn a_lock_that_was_told_too_long_ago_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("stale");
+    tell(&socket, 6, |_, _| {});
+    let stale = status(&socket, &[]);
+    assert_eq!(stale.status.code(), Some(1), "{stale:?}");
+    let text = out(&stale);
+    assert!(text.starts_with("Not known: the program has said nothing new for 6."), "{text}");
+    assert!(text.contains("pid 4711"), "{text}");
+    assert_eq!(status(&socket, &["--json"]).status.code(), Some(1));
+    assert_eq!(status(&socket, &["--wait-locked", "1"]).status.code(), Some(1));
+}
+
+#[test]
+fn words_of_a_newer_program_are_no_fault_and_an_unknown_state_is_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let newer = folder.path().join("newer");
+    tell(&newer, 0, |status, _| {
+        status["stamp_source"] = "of_the_future".into();
+        status["leaders"][1]["standing"] = "of_the_future".into();
+        status["of_the_future"] = 1.into();
+    });
+    let locked = status(&newer, &[]);
+    assert_eq!(locked.status.code(), Some(0), "{locked:?}");
+    let unknown = folder.path().join("unknown");
+    tell_state(&unknown, "of_the_future");
+    let words = status(&unknown, &[]);
+    assert_eq!(words.status.code(), Some(1), "{words:?}");
+    assert!(out(&words).starts_with("Not known: in a state that this release has no word for"), "{words:?}");
+    let json = status(&unknown, &["--json"]);
+    assert_eq!(json.status.code(), Some(1), "{json:?}");
+    assert_eq!(serde_json::from_slice::<Value>(&json.stdout).unwrap()["state"], "unknown");
 }
 
 #[test]
