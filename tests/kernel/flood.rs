@@ -2,22 +2,22 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dantetimesync::clock::linux::raw_clock;
 use dantetimesync::config::DEFAULT_SUBDOMAIN;
-use dantetimesync::net::{EVENT_PORT, GENERAL_PORT};
 use dantetimesync::ptp;
-use dantetimesync::ptp::wire::{Body, Flags, Header, Message, PortIdentity, SYNC_LENGTH, SyncBody};
 use dantetimesync::time::Span;
 
 use crate::kernel_test;
 use crate::namespaces::Namespaces;
 use crate::observer::Observation;
-use crate::world::{Plan, World, entered};
+use crate::packets::{foreign_sync, unwanted};
+use crate::world::{Plan, World, entered, program};
 
 /// Packets a second. A network of 300 followers makes 160.
 const FLOOD: u64 = 10_000;
@@ -28,6 +28,9 @@ const UNFILTERED_MAX: f64 = 0.15;
 
 /// Resident memory at most, whatever comes.
 const MEMORY_MAX_KB: u64 = 10_000;
+
+/// A status is told within this, a flood or not; its program must start as well.
+const STATUS_MAX: Duration = Duration::from_secs(1);
 
 /// How long a flood is watched, after this.
 const FLOOD_S: usize = 12;
@@ -55,7 +58,10 @@ fn floods_leave_the_lock_alone_and_cost_little() {
     for (what, packet, limit) in floods {
         let began_at = world.daemon.line_count();
         let flood = Flood::start(&world.namespaces, packet);
+        // Whoever asks is no part of what is measured.
+        let asked = asked_meanwhile();
         thread::sleep(SETTLE);
+        let slowest = asked.join().expect("the status is told during a flood");
         let from = world.daemon.line_count();
         let (before_s, began) = (processor_s(pid), raw_clock());
         let observation = Observation::of(&world.leader.time_base(), FLOOD_S);
@@ -68,6 +74,8 @@ fn floods_leave_the_lock_alone_and_cost_little() {
             memory_kb(pid),
             world.states_since(began_at)
         );
+        println!("{NAME}: {what}: a status took {slowest:?} at most");
+        assert!(slowest <= STATUS_MAX, "{slowest:?}");
         assert!(per_s > 0.9 * FLOOD as f64, "only {per_s} packets a second were sent");
         assert_eq!(world.states_since(from), [""; 0], "the lock was left");
         assert!(observation.rms_ns() <= RMS_NS && observation.max_ns() <= MAX_NS, "{observation}");
@@ -78,6 +86,22 @@ fn floods_leave_the_lock_alone_and_cost_little() {
     let lines = world.daemon.lines();
     let told = lines.iter().skip(quiet).filter(|line| entered(line).is_none()).count();
     assert!(told < 10, "{told} lines:\n{}", lines.join("\n"));
+}
+
+/// Asks for the status ten times, and tells how long it took at most.
+fn asked_meanwhile() -> thread::JoinHandle<Duration> {
+    thread::spawn(|| {
+        let ask = |_| {
+            thread::sleep(Duration::from_millis(500));
+            let began = Instant::now();
+            let told = Command::new(program()).args(["status", "--json"]).output().unwrap();
+            let took = began.elapsed();
+            // Locked, or just not.
+            assert!(matches!(told.status.code(), Some(0 | 1)) && !told.stdout.is_empty(), "{told:?}");
+            took
+        };
+        (0..10).map(ask).max().unwrap()
+    })
 }
 
 /// A thread that sends; ends when dropped.
@@ -131,55 +155,6 @@ impl Drop for Flood {
     }
 }
 
-/// What the socket filter drops: PTPv2, too short, of another subdomain, questions and answers of others.
-fn unwanted(number: u64) -> (u16, Vec<u8>) {
-    let (_, sync) = foreign_sync(number);
-    let with = |at: usize, value: &[u8]| {
-        let mut bytes = sync.clone();
-        bytes[at..at + value.len()].copy_from_slice(value);
-        bytes
-    };
-    match number % 5 {
-        0 => (EVENT_PORT, with(0, &[0x00, 0x02])[..44].to_vec()),
-        1 => (EVENT_PORT, sync[..60].to_vec()),
-        2 => (EVENT_PORT, with(4, b"_ALT1")),
-        3 => (EVENT_PORT, with(CONTROL, &[1])),
-        _ => {
-            let mut answer = with(CONTROL, &[3])[..60].to_vec();
-            answer[MESSAGE_TYPE] = 2;
-            (GENERAL_PORT, answer)
-        }
-    }
-}
-
-/// The offsets of the bytes that say for which port a message is, and what it is.
-const MESSAGE_TYPE: usize = 20;
-const CONTROL: usize = 32;
-
-/// A Sync as good as any, from a device that was never heard and will never be heard again.
-fn foreign_sync(number: u64) -> (u16, Vec<u8>) {
-    // An odd factor: no identity repeats for 2^32 packets.
-    let [a, b, c, d] = ((number as u32).wrapping_mul(0x9e37_79b9)).to_be_bytes();
-    let uuid = [0x00, 0x1d, a, b, c, d];
-    let sync = SyncBody {
-        grandmaster: PortIdentity { technology: 1, uuid, port: 0 },
-        grandmaster_clock_stratum: 121,
-        grandmaster_clock_identifier: *b"DFLT",
-        sync_interval: -2,
-        parent_uuid: uuid,
-        ..SyncBody::default()
-    };
-    let header = Header {
-        subdomain: DEFAULT_SUBDOMAIN,
-        source: PortIdentity { technology: 1, uuid, port: 1 },
-        sequence_id: number as u16,
-        flags: Flags::DANTE,
-    };
-    let mut buffer = [0; SYNC_LENGTH];
-    let bytes = Message { header, body: Body::Sync(sync) }.to_bytes(&mut buffer).unwrap();
-    (EVENT_PORT, bytes.to_vec())
-}
-
 /// Time that a process has spent on the processors, its system calls included.
 fn processor_s(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -196,19 +171,4 @@ fn memory_kb(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-#[test]
-fn a_flood_is_what_it_says() {
-    use dantetimesync::ptp::DropReason;
-    let (port, sync) = foreign_sync(7);
-    assert_eq!(port, EVENT_PORT);
-    assert!(matches!(Message::parse(&sync).unwrap().body, Body::Sync(_)));
-    assert_ne!(sync, foreign_sync(8).1);
-    assert_eq!(Message::parse(&unwanted(0).1), Err(DropReason::VersionTwo));
-    assert_eq!(Message::parse(&unwanted(1).1), Err(DropReason::Short));
-    let other = Message::parse(&unwanted(2).1).unwrap().header.subdomain;
-    assert_ne!(other, DEFAULT_SUBDOMAIN);
-    assert!(matches!(Message::parse(&unwanted(3).1).unwrap().body, Body::DelayReq(_)));
-    assert!(matches!(Message::parse(&unwanted(4).1).unwrap().body, Body::DelayResp { .. }));
 }

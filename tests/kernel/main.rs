@@ -27,6 +27,7 @@ mod leader;
 mod load;
 mod namespaces;
 mod observer;
+mod packets;
 mod process;
 mod recorder;
 mod relay;
