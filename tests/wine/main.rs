@@ -30,5 +30,8 @@ mod namespaces;
 #[path = "../kernel/process.rs"]
 mod process;
 mod program;
+#[allow(dead_code, reason = "shared with the terminal view's own tests")]
+#[path = "../shared/terminal.rs"]
+mod terminal;
 mod watch;
 mod world;
