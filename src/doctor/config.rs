@@ -49,7 +49,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         found.push(Problem::ConfigFault.seen(
             format!("{}{more}", shown.join("; ")),
             format!(
-                "mend the file, without which the service does not start: dantetimesync check-config {file}"
+                "mend the file, without which the service does not start, and instead of which the doctor looked at \
+                 the defaults: dantetimesync check-config {file}"
             ),
         ));
     }

@@ -36,7 +36,10 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let known = bound_ppm < BOUND_MAX_PPM;
     if known && rate_ppm.abs() - bound_ppm > RATE_MAX_PPM {
         found.push(Problem::LeaderRate.seen(
-            format!("{id} runs {rate_ppm:+.1} ± {bound_ppm:.1} ppm against this computer: {}", facts.whose_fault(rate_ppm)),
+            format!(
+                "{id} runs {rate_ppm:+.1} ± {bound_ppm:.1} ppm against this computer: {}",
+                facts.whose_fault(rate_ppm, bound_ppm)
+            ),
             "prefer another leader in Dante Controller (Preferred Leader), or look after this computer's clock source",
         ));
     }
@@ -52,11 +55,19 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
             "join the Dante switch directly by cable, without radio, power line or a busy uplink in between",
         ));
     }
+    if !known && found.is_empty() {
+        found.push(Problem::LeaderUnjudged.seen(
+            format!(
+                "{id} is heard, but its rate only to ± {bound_ppm:.0} ppm: too few of its packets came, or too unevenly"
+            ),
+            "dantetimesync doctor --seconds 60; where that says the same, join the Dante switch directly by cable",
+        ));
+    }
     Check::Leader.found(found, || {
         let preferred = if leader.preferred { " (Preferred Leader)" } else { "" };
         format!(
             "{id}{preferred} runs {rate_ppm:+.2} ± {bound_ppm:.2} ppm against this computer{}{}",
-            facts.against_utc(rate_ppm),
+            facts.against_utc(rate_ppm, bound_ppm),
             leader.jitter.map_or(String::new(), |jitter| format!(
                 "; packets scatter by {:.1} µs: {}",
                 jitter.sd_ns / 1e3,
@@ -73,24 +84,24 @@ impl Facts {
         Some((utc.value_ppb / 1e3, utc.bound_ppb / 1e3))
     }
 
-    fn against_utc(&self, leader_ppm: f64) -> String {
+    /// Both are uncertain, and so is their difference.
+    fn against_utc(&self, leader_ppm: f64, leader_bound: f64) -> String {
         self.utc_ppm().map_or(String::new(), |(utc, bound)| {
+            let bound = bound.hypot(leader_bound);
             format!(" and {:+.0} ± {bound:.0} ppm against UTC", leader_ppm - utc)
         })
     }
 
-    fn whose_fault(&self, leader_ppm: f64) -> String {
+    fn whose_fault(&self, leader_ppm: f64, leader_bound: f64) -> String {
         match self.utc_ppm() {
             Some((utc, bound)) if utc.abs() - bound > RATE_MAX_PPM => {
                 format!(
                     "this computer's own counter is off, it is UTC's rate that is {utc:+.0} ppm away from it"
                 )
             }
-            Some((utc, bound)) => {
-                format!(
-                    "it is the leader that is off ({:+.0} ± {bound:.0} ppm against UTC)",
-                    leader_ppm - utc
-                )
+            Some(_) => {
+                let against_utc = self.against_utc(leader_ppm, leader_bound);
+                format!("it is the leader that is off ({})", against_utc.trim_start_matches(" and "))
             }
             None => "crystals are within 100 ppm, so one of the two is ill (NTP would tell which; a longer \
                      --seconds helps)"
@@ -142,6 +153,13 @@ mod tests {
         steps.leader.as_mut().unwrap().turns = 2;
         let found = check(&steps);
         assert!(found[0].problem == Some(Problem::LeaderSteps) && found[0].seen.contains("2 times"));
+        let mut vague = facts(0.0, Some(5.0));
+        vague.leader.as_mut().unwrap().rate = Some(BoundedRate { value_ppb: 287e3, bound_ppb: 535e3 });
+        let found = check(&vague);
+        assert_eq!(found[0].problem, Some(Problem::LeaderUnjudged), "{found:?}");
+        assert!(found[0].seen.contains("± 535 ppm"), "{}", found[0].seen);
+        vague.leader.as_mut().unwrap().rate = Some(BoundedRate { value_ppb: 0.0, bound_ppb: 24e3 });
+        assert!(check(&vague)[0].seen.contains("-5 ± 26 ppm against UTC"), "10 and 24 together");
         assert_eq!(check(&Facts::default())[0].problem, Some(Problem::LeaderUnjudged));
     }
 }

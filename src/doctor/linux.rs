@@ -23,7 +23,7 @@ use crate::time::Span;
 /// When neither clock nor interfaces can be read.
 pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -> io::Result<Examination> {
     let named = request.interface.as_deref();
-    let rights = rights::look(host);
+    let rights = rights::look(host, request.dry_run);
     let rivals = rivals::look(host);
     // Before sockets of our own hold them too.
     let ports = ports::look(host);
@@ -77,7 +77,7 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     let rival = !rivals.steering.is_empty();
     let service = service::linux::look(host, unit, request.status_socket.as_deref(), rival);
     let config = config(host, request, account.as_ref());
-    let state = state(host, request, &rights, account.as_ref().filter(|_| service.process.is_some()));
+    let state = state(host, request.state_file.as_deref(), &rights, account.as_ref());
 
     let findings: Vec<Vec<Finding>> = vec![
         rights::check(&rights),
@@ -110,20 +110,34 @@ fn config(host: &Host, request: &Request, account: Option<&Account>) -> config::
     facts
 }
 
-/// The state's folder, as the service that runs finds it: what its unit hides or protects is so for it alone.
-fn state(host: &Host, request: &Request, rights: &rights::Facts, account: Option<&Account>) -> state::Facts {
-    let file = request.state_file.as_deref();
+/// The state's folder, as the service finds it: what its unit hides or protects is so for it alone.
+fn state(
+    host: &Host,
+    file: Option<&Path>,
+    rights: &rights::Facts,
+    account: Option<&Account>,
+) -> state::Facts {
     let seen_from = rights.service.filter(|_| rights.root).map(|pid| host.path(format!("/proc/{pid}/root")));
     let seen_from = seen_from.filter(|root| root.is_dir()).unwrap_or_else(|| host.path("/"));
     let lies = |file: &Path| seen_from.join(file.strip_prefix("/").unwrap_or(file));
     let mut facts = state::look(file.map(lies).as_deref(), rights.root, Os::Linux);
-    if let (state::Written::Yes, Some(folder), Some(account)) = (&facts.written, &facts.folder, account)
-        && !account.may(Want::Write, folder)
-    {
+    let called = file.and_then(Path::parent).map(Path::to_owned);
+    // systemd gives the service's own folder its owner at each start.
+    let account = account
+        .filter(|_| rights.service.is_some() || called.as_deref() != Some(Path::new(state::OWN_FOLDER)));
+    let refused = match (&facts.written, &facts.folder, account) {
+        (state::Written::Yes, Some(folder), Some(account)) if !account.may(Want::Write, folder) => {
+            Some(account)
+        }
+        // Who else should make it is not there yet.
+        (state::Written::ToBeMade, Some(_), Some(account)) if rights.service.is_none() => Some(account),
+        _ => None,
+    };
+    if let Some(account) = refused {
         facts.written = state::Written::ForbiddenFor(account.name.clone());
     }
     // As it is called.
-    facts.folder = file.and_then(Path::parent).map(Path::to_owned);
+    facts.folder = called;
     facts
 }
 
@@ -136,4 +150,38 @@ fn opening(firewall: &[Finding]) -> Option<String> {
 fn arrived(host: &Host, cards: &interfaces::Facts) -> Vec<(String, u64)> {
     let count = |name: &str| host.number(format!("/sys/class/net/{name}/statistics/rx_packets"));
     cards.cards.iter().filter_map(|card| Some((card.name.clone(), count(&card.name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::host::made_up::World;
+
+    #[test]
+    fn where_a_stopped_service_may_write_is_asked_of_its_user_and_not_of_root() {
+        let world = World::new()
+            .file("/etc/passwd", "dts:x:64999:64999::/:/bin/false\n")
+            .file("/srv/a/there", "")
+            .file("/var/lib/dantetimesync/state.json", "");
+        let host = world.host();
+        let account = Account::named(&host, "dts");
+        assert!(account.is_some());
+        let rights = rights::Facts { root: true, service: None, ..rights::look(&host, false) };
+        let seen = |file: &str| {
+            let facts = state(&host, Some(Path::new(file)), &rights, account.as_ref());
+            state::check(&facts).remove(0)
+        };
+        for elsewhere in ["/srv/a/state.json", "/srv/a/b/state.json"] {
+            let found = seen(elsewhere);
+            assert_eq!(found.problem, Some(Problem::StateReadOnly), "{found:?}");
+            assert!(found.seen.contains("cannot be written by dts"), "{}", found.seen);
+            let mend = found.mend.unwrap();
+            assert!(mend.starts_with("state-file = \"/var/lib/dantetimesync/state.json\""), "{mend}");
+        }
+        assert_eq!(
+            seen("/var/lib/dantetimesync/state.json").problem,
+            None,
+            "systemd gives it to the service"
+        );
+    }
 }

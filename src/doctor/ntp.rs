@@ -93,7 +93,7 @@ pub fn check(servers: &[Server], now: Timestamp<System>, os: Os) -> Vec<Finding>
     let answered: Vec<(&str, Opinion)> =
         servers.iter().filter_map(|server| Some((server.name.as_str(), server.opinion()?))).collect();
     let mut found: Vec<Finding> = if answered.is_empty() {
-        vec![dead(servers)]
+        vec![dead(servers, os)]
     } else {
         servers
             .iter()
@@ -118,13 +118,28 @@ pub fn check(servers: &[Server], now: Timestamp<System>, os: Os) -> Vec<Finding>
 }
 
 /// Nobody answered: the reason of the first one stands for all.
-fn dead(servers: &[Server]) -> Finding {
+fn dead(servers: &[Server], os: Os) -> Finding {
     let reasons: Vec<String> =
         servers.iter().map(|server| format!("{}: {}", server.name, why(server))).collect();
     Problem::NtpDead.seen(
         format!("no time server answers ({}): the date would not be set", reasons.join("; ")),
-        "name servers that this computer can reach: --ntp-server pool.ntp.org, or one of your network",
+        if servers.iter().all(is_unresolved) {
+            os.either(
+                "let this computer find names (resolvectl query, or /etc/resolv.conf), or name servers by address",
+                "let this computer find names (ipconfig /all shows who is asked), or name servers by address",
+            )
+            .to_owned()
+        } else {
+            format!(
+                "name servers that this computer can reach, of your network or: {}",
+                os.setting("ntp-server", "pool.ntp.org")
+            )
+        },
     )
+}
+
+fn is_unresolved(server: &Server) -> bool {
+    matches!(server.unsent, Some(NtpError::Resolving { .. } | NtpError::Unresolved { .. }))
 }
 
 fn why(server: &Server) -> String {

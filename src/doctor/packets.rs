@@ -219,7 +219,10 @@ impl Facts<'_> {
                     lost * 100.0
                 ),
                 self.os.either(
-                    format!("look for errors of cable, card and switch port: ethtool -S {name}"),
+                    format!(
+                        "look for errors of cable, card and switch port (ethtool -S {name}), and for a rule of the \
+                         firewall that limits (sudo nft list ruleset)"
+                    ),
                     format!(
                         "look for errors of cable, card and switch port: Get-NetAdapterStatistics -Name \"{name}\" \
                          (PowerShell)"

@@ -115,8 +115,11 @@ fn summary(findings: &[Finding]) -> String {
     if skipped > 0 {
         parts.push(format!("{skipped} not looked at"));
     }
-    // Of equally bad ones the first: what comes later often follows from it.
-    let first = |level| of_level(findings, level).next();
+    // Of equally bad ones the first: what comes later often follows from it. But without its configuration everything
+    // was looked at as if it were another service's.
+    let of_config = |finding: &&Finding| finding.check == Check::Config;
+    let first =
+        |level| of_level(findings, level).find(of_config).or_else(|| of_level(findings, level).next());
     let worst = first(Level::Failure).or_else(|| first(Level::Warning));
     let begin = worst.and_then(|finding| finding.problem).map_or(String::new(), |problem| {
         format!(
@@ -229,6 +232,8 @@ mod tests {
             Problem::NtpDead.seen("e", "f"),
         ];
         assert!(summary(&two).contains("Begin with no-ptp"));
+        let faulty = [Problem::NtpDead.seen("e", "f"), Problem::ConfigFault.seen("g", "h")];
+        assert!(summary(&faulty).contains("Begin with config-fault"));
     }
 
     #[test]

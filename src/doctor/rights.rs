@@ -25,12 +25,14 @@ pub struct Facts {
     pub port_start: u16,
     /// The doctor itself may see packets before the firewall.
     pub raw: bool,
+    /// The service only watches the clock, and needs no right to set it.
+    pub dry_run: bool,
     /// The process lives in a user namespace, where a capability for the clock means nothing.
     pub user_namespace: bool,
 }
 
 /// Reads the rights of the running service, or of this process.
-pub fn look(host: &Host) -> Facts {
+pub fn look(host: &Host, dry_run: bool) -> Facts {
     let service = process::service(host);
     let folder = service.map_or_else(|| "/proc/self".to_owned(), |pid| format!("/proc/{pid}"));
     let status = host.read(format!("{folder}/status")).unwrap_or_default();
@@ -43,6 +45,7 @@ pub fn look(host: &Host) -> Facts {
         effective: effective(&status),
         raw: effective(&own).is_none_or(|set| set >> NET_RAW & 1 == 1),
         port_start: host.number("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or(PORT_START),
+        dry_run,
         // The first namespace maps every number to itself.
         user_namespace: !map.is_empty() && map != ["0", "0", "4294967295"],
     }
@@ -65,13 +68,13 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     };
     let has = |bit: u32| facts.effective.is_none_or(|set| set >> bit & 1 == 1);
     let mut found = Vec::new();
-    if facts.user_namespace {
+    if facts.user_namespace && !facts.dry_run {
         found.push(Problem::UserNamespace.seen(
             format!("{who} lives in a user namespace: the kernel lets nobody there set the clock"),
             "run it on the host, or in a container without user namespaces (docker run --userns=host)",
         ));
     }
-    if !has(SYS_TIME) {
+    if !has(SYS_TIME) && !facts.dry_run {
         let seen = format!("{who} may not set the clock: CAP_SYS_TIME is missing");
         found.push(Problem::NoClockRight.seen(seen, facts.mend("SYS_TIME")));
     }
@@ -96,7 +99,9 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     }
     Check::Rights.found(found, || {
         let ports = if ports_are_free { " (anybody may)" } else { "" };
-        format!("{who} may set the clock and open the ports 319 and 320{ports}")
+        let clock =
+            if facts.dry_run { "is to leave the clock alone, and may" } else { "may set the clock and" };
+        format!("{who} {clock} open the ports 319 and 320{ports}")
     })
 }
 
@@ -127,7 +132,7 @@ mod tests {
     }
 
     fn problems(world: &World) -> Vec<Option<Problem>> {
-        check(&look(&world.host())).iter().map(|finding| finding.problem).collect()
+        check(&look(&world.host(), false)).iter().map(|finding| finding.problem).collect()
     }
 
     #[test]
@@ -137,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_user_may_nothing_and_is_told_of_sudo() {
-        let found = check(&look(&world(1000, "0000000000000000").host()));
+        let found = check(&look(&world(1000, "0000000000000000").host(), false));
         let problems: Vec<_> = found.iter().filter_map(|finding| finding.problem).collect();
         assert_eq!(problems, [Problem::NoClockRight, Problem::NoPortRight, Problem::NoRawRight]);
         assert!(found[0].seen.contains("this user"));
@@ -146,9 +151,16 @@ mod tests {
 
     #[test]
     fn a_root_without_the_clocks_right_is_told_of_its_container() {
-        let found = check(&look(&world(0, "000001fffdffffff").host()));
+        let found = check(&look(&world(0, "000001fffdffffff").host(), false));
         assert_eq!(found[0].problem, Some(Problem::NoClockRight));
         assert!(found[0].mend.as_deref().unwrap().contains("--cap-add=SYS_TIME"));
+    }
+
+    #[test]
+    fn a_dry_run_needs_no_right_to_set_the_clock() {
+        let found = check(&look(&world(0, "000001fffdffffff").host(), true));
+        assert_eq!(found[0].problem, None, "{found:?}");
+        assert!(found[0].seen.contains("leave the clock alone"), "{}", found[0].seen);
     }
 
     #[test]
@@ -171,7 +183,7 @@ mod tests {
             .file("/proc/77/status", "Uid:\t0\t0\t0\t0\nCapEff:\t0000000002002400\n");
         assert_eq!(problems(&world), [Some(Problem::NoRawRight)]);
         let world = world.file("/proc/77/status", "Uid:\t9\t9\t9\t9\nCapEff:\t0000000000002400\n");
-        let found = check(&look(&world.host()));
+        let found = check(&look(&world.host(), false));
         assert_eq!(found[0].problem, Some(Problem::NoClockRight));
         assert!(found[0].seen.contains("the service (pid 77)"));
     }

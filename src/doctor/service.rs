@@ -83,6 +83,12 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     let installed = facts.unit.as_ref().filter(|unit| unit.load == "loaded");
     match (installed, facts.process) {
+        (None, None) if facts.unit.as_ref().is_some_and(|unit| unit.load == "masked") => {
+            found.push(Problem::ServiceStopped.seen(
+                "the service is masked: nothing can start it",
+                format!("sudo systemctl unmask {UNIT}, then: sudo systemctl enable --now {UNIT}"),
+            ));
+        }
         (None, None) => {
             let why = match (facts.unit.is_some(), facts.os) {
                 (true, Os::Linux) => "no unit dantetimesync is installed",
@@ -144,8 +150,18 @@ fn check_unit(unit: &Unit, process: Option<u32>, facts: &Facts) -> Vec<Finding> 
             format!("the service has failed{code}")
         };
         found.push(
-            Problem::ServiceFailed
-                .seen(seen, format!("mend what else is said here, then: {}", os.restart_service())),
+            Problem::ServiceFailed.seen(
+                seen,
+                match unit.exit_code.as_str() {
+                    // What the doctor may itself says nothing of it.
+                    "77" if os == Os::Linux => format!(
+                        "give back to the unit what its last error says is missing (systemctl cat {UNIT} shows what \
+                         was added to it), then: {}",
+                        os.restart_service()
+                    ),
+                    _ => format!("mend what else is said here, then: {}", os.restart_service()),
+                },
+            ),
         );
     } else if process.is_none() && unit.active != "active" && unit.active != "activating" {
         let start = os
@@ -211,7 +227,7 @@ fn check_status(facts: &Facts) -> Vec<Finding> {
     if status.state != "locked" {
         let reason = if status.reason.is_empty() { String::new() } else { format!(": {}", status.reason) };
         found.push(Problem::ServiceNotLocked.seen(
-            format!("the service is not locked but {}{reason}", status.state),
+            format!("the service is not locked ({}){reason}", status.state.replace('_', " ")),
             "mend what else is said here; where that is nothing, wait half a minute: dantetimesync status",
         ));
     }

@@ -10,6 +10,10 @@ use super::os::Os;
 /// What is written to try: more than a state file has.
 const TRIAL: [u8; 16_384] = [0; 16_384];
 
+/// Where the unit of the package lets the service write.
+#[cfg(any(target_os = "linux", test))]
+pub const OWN_FOLDER: &str = "/var/lib/dantetimesync";
+
 /// What came of trying to write there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
@@ -106,7 +110,11 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         #[cfg(any(target_os = "linux", test))]
         Written::ForbiddenFor(user) => Problem::StateReadOnly.seen(
             format!("{folder} cannot be written by {user}, the user that the service runs as: after a restart everything is learned anew"),
-            format!("sudo chown {user}: {folder}"),
+            if folder == OWN_FOLDER {
+                format!("sudo chown {user}: {folder}")
+            } else {
+                facts.os.setting("state-file", &format!("{OWN_FOLDER}/state.json"))
+            },
         ),
         Written::Forbidden | Written::Refused(_) => {
             let reason = match &facts.written {
@@ -173,7 +181,13 @@ mod tests {
             assert_eq!(problem(&facts(Written::Full, false)), Some(Problem::StateFull));
             assert_eq!(problem(&facts(Written::Forbidden, false)), Some(Problem::StateUnread));
             let for_user = check(&facts(Written::ForbiddenFor("dts".to_owned()), true)).remove(0);
-            assert_eq!(for_user.mend.as_deref(), Some("sudo chown dts: x"));
+            assert!(for_user.mend.unwrap().starts_with("state-file = "), "{os:?}");
+            let own = Facts {
+                folder: Some(OWN_FOLDER.into()),
+                ..facts(Written::ForbiddenFor("dts".to_owned()), true)
+            };
+            let own = check(&own).remove(0);
+            assert_eq!(own.mend.as_deref(), Some("sudo chown dts: /var/lib/dantetimesync"));
             let refused = check(&facts(Written::Forbidden, true)).remove(0);
             assert_eq!(refused.problem, Some(Problem::StateReadOnly));
             assert_eq!(refused.mend.unwrap().contains("ls -ld"), os == Os::Linux);

@@ -156,6 +156,25 @@ mod tests {
     }
 
     #[test]
+    fn a_masked_unit_is_told_with_what_unmasks_it() {
+        let masked =
+            World::new().program("systemctl show", Ok("LoadState=masked\nActiveState=inactive\n".into()));
+        let found = seen(&masked, None);
+        assert!(
+            found[0].problem == Some(Problem::ServiceStopped) && found[0].seen.contains("masked"),
+            "{found:?}"
+        );
+        assert!(found[0].mend.as_deref().unwrap().starts_with("sudo systemctl unmask"), "{found:?}");
+    }
+
+    #[test]
+    fn a_service_without_a_right_is_sent_to_its_unit() {
+        let mend = |code: &str| seen(&systemd("failed", "enabled", code), None)[0].mend.clone().unwrap();
+        assert!(mend("77").contains("systemctl cat dantetimesync.service"), "{}", mend("77"));
+        assert!(mend("71").starts_with("mend what else is said here"), "{}", mend("71"));
+    }
+
+    #[test]
     fn failures_carry_the_meaning_of_their_code_and_the_programs_own_words() {
         let text = "LoadState=loaded\nActiveState=failed\nUnitFileState=enabled\nResult=exit-code\n\
                     ExecMainStatus=69\nNRestarts=0\nInvocationID=abc\nUser=dantetimesync\n";
@@ -228,7 +247,7 @@ mod tests {
         let found = told(&world, r#"{"state":"no_leader","reason":"none was heard","version":"0.0.1"}"#);
         let problems: Vec<_> = found.iter().filter_map(|finding| finding.problem).collect();
         assert_eq!(problems, [Problem::ServiceVersion, Problem::ServiceNotLocked]);
-        assert!(found[1].seen.contains("no_leader: none was heard"));
+        assert!(found[1].seen.contains("not locked (no leader): none was heard"));
         assert_eq!(told(&world, "nonsense")[0].problem, Some(Problem::ServiceSilent));
     }
 }
