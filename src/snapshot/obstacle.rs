@@ -24,6 +24,9 @@ const HEARD_MAX: Span = Span::from_ms(4_500);
 const MISSING_INTERVALS: i64 = 8;
 const MISSING_MIN: Span = Span::from_secs(2);
 
+/// Pairs of the leader that is followed still come where the last is no older than so many intervals.
+const PAIRED_INTERVALS: i64 = 2;
+
 /// A leader that has not qualified by then is heard too irregularly.
 const QUALIFYING: Span = Span::from_secs(5);
 
@@ -58,6 +61,11 @@ pub enum Obstacle {
         /// Those with their Follow_Up.
         pairs: u64,
     },
+    /// Pairs of the leader that is followed come, but so unevenly that they do not fit together.
+    Uneven {
+        /// Whose.
+        leader: LeaderId,
+    },
     /// Syncs come, but nobody says when.
     NoStamps,
     /// All who are heard say that they must not lead.
@@ -91,9 +99,9 @@ impl Obstacle {
     /// What a whole snapshot says; `None` where a leader is heard, or is not what is missing.
     pub fn of(snapshot: &Snapshot) -> Option<Self> {
         let concerned = !matches!(snapshot.state, State::Locked | State::Conflict | State::Unknown);
-        let followed = snapshot.leaders.iter().any(|leader| leader.standing == Standing::Followed);
-        if !concerned || followed {
-            return None;
+        let followed = snapshot.leaders.iter().find(|leader| leader.standing == Standing::Followed);
+        if !concerned || followed.is_some() {
+            return followed.and_then(|leader| uneven(leader, snapshot.state));
         }
         interface_down(snapshot)
             .or_else(|| half_heard(snapshot))
@@ -136,6 +144,11 @@ impl Obstacle {
             Self::Irregular { .. } => {
                 "look for what loses packets: a wireless link, a cable, an overloaded switch. \
                                        dantetimesync monitor counts what is lost"
+                    .to_owned()
+            }
+            Self::Uneven { .. } => {
+                "join the Dante switch by cable, without radio, power line or a busy link in \
+                                    between. dantetimesync monitor shows how its packets scatter"
                     .to_owned()
             }
             Self::NoStamps => {
@@ -195,6 +208,10 @@ impl std::fmt::Display for Obstacle {
                 "the leader {leader} is heard too irregularly: of its {syncs} Syncs {pairs} were completed by a \
                  Follow_Up, and those not close enough together"
             ),
+            Self::Uneven { leader } => write!(
+                f,
+                "packets of the leader {leader} arrive, but so unevenly that they tell nothing of its clock"
+            ),
             Self::NoStamps => f.write_str("Syncs of a leader arrive, but without the time of their arrival"),
             Self::MustNotLead => {
                 f.write_str("devices are heard, but all say that they must not lead (stratum 255)")
@@ -222,6 +239,14 @@ fn interface_down(snapshot: &Snapshot) -> Option<Obstacle> {
     let is_up = |name: &String| snapshot.interfaces.iter().any(|interface| interface.name == *name);
     let down = snapshot.interfaces.is_empty() || of_leader.as_ref().is_some_and(|name| !is_up(name));
     down.then_some(Obstacle::InterfaceDown { of_leader })
+}
+
+/// Samples that fit are missing, and the packets that they are made of are not.
+fn uneven(leader: &LeaderRow, state: State) -> Option<Obstacle> {
+    let patience = intervals(leader, PAIRED_INTERVALS).clamp(HEARD_MIN, HEARD_MAX);
+    let paired = leader.pair_age_ns.is_some_and(|age| Span::from_ns(age) <= patience);
+    (matches!(state, State::Holdover | State::Lost) && paired)
+        .then_some(Obstacle::Uneven { leader: leader.id })
 }
 
 /// Of a leader in our subdomain one half is heard, or both too rarely.

@@ -434,6 +434,23 @@ fn the_follow_ups_of_a_complete_leader_are_not_told_as_those_of_one_without_sync
     assert_eq!(half(false), Some(Obstacle::NoSyncs { interfaces: "eth0".to_owned() }));
 }
 
+#[test]
+fn a_leader_whose_packets_come_and_do_not_fit_is_not_silent() {
+    let heard = |state: State, age: Option<i64>| {
+        obstacle(|it| {
+            let followed = row("00:1d:c1:00:00:07/1", Standing::Followed);
+            it.leaders = vec![LeaderRow { interval_ns: 250_000_000, pair_age_ns: age, ..followed }];
+            it.state = state;
+        })
+    };
+    let leader = row("00:1d:c1:00:00:07/1", Standing::Followed).id;
+    assert_eq!(heard(State::Lost, Some(200_000_000)), Some(Obstacle::Uneven { leader }));
+    assert_eq!(heard(State::Holdover, Some(200_000_000)), Some(Obstacle::Uneven { leader }));
+    assert_eq!(heard(State::Acquiring, Some(200_000_000)), None);
+    assert_eq!(heard(State::Lost, Some(seconds(3))), None);
+    assert_eq!(heard(State::Lost, None), None);
+}
+
 fn near(status: &Status) -> String {
     words::headline(status, Span::from_ms(200))
 }
@@ -582,7 +599,7 @@ fn silent(heard: i64, paired: i64) -> LeaderRow {
 fn no_hint_ends_twice_or_has_a_hole() {
     let obstacles = situations().into_iter().filter_map(|status| Obstacle::of(&status.snapshot));
     let kinds: HashSet<_> = obstacles.map(|obstacle| std::mem::discriminant(&obstacle)).collect();
-    assert_eq!(kinds.len(), 10, "all that can stand in the way");
+    assert_eq!(kinds.len(), 11, "all that can stand in the way");
     let mut hints = BTreeSet::new();
     for status in situations() {
         for age in [Span::ZERO, Span::from_secs(9)] {
