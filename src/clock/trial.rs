@@ -105,7 +105,7 @@ pub struct Sample {
 }
 
 /// Tries the clock and puts it back. `pass` lets time pass, and says whether to go on; when it does not, there is no
-/// trace. What was too noisy to tell is tried once more, for longer.
+/// trace. What was too noisy to tell, or held up too often, is tried once more, for longer.
 ///
 /// # Errors
 /// When the operating system refuses.
@@ -120,9 +120,9 @@ pub fn run(
         // Whatever happened: first of all the clock is as it was.
         clock.put_back()?;
         let Some(trace) = recorded? else { return Ok(None) };
-        let noisy = matches!(trace.judge(), Err(Fault::Noisy { .. }));
+        let untold = matches!(trace.judge(), Err(Fault::Noisy { .. } | Fault::TooShort { .. }));
         last = Some(trace);
-        if !noisy {
+        if !untold {
             break;
         }
     }

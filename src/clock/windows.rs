@@ -178,6 +178,12 @@ impl WindowsClock {
         if unsafe { SetSystemTime(&raw const time) } == 0 { Err(last_error(ACTION)) } else { Ok(()) }
     }
 
+    /// Setting the time is known to end an adjustment, and by its documentation takes the privilege away again.
+    fn steer_on(&mut self) -> Result<(), ClockError> {
+        self.check_permission()?;
+        self.call.set(self.set, false)
+    }
+
     fn rate_set(&self) -> Rate {
         self.scale.rate(self.set)
     }
@@ -230,21 +236,18 @@ impl SystemClock for WindowsClock {
 
     fn step(&mut self, by: Span) -> Result<Span, ClockError> {
         let before = self.read()?;
-        let mut moved = Span::ZERO;
-        for _ in 0..STEP_TRIES {
-            self.set_time(by - moved)?;
+        let moved = approach(by, |left| {
+            self.set_time(left)?;
             let after = self.read()?;
             let elapsed = after.raw - before.raw;
-            moved = (after.system - before.system) - elapsed - self.rate_set().gain_over(elapsed);
-            if (by - moved).abs() <= STEP_EXACT {
-                break;
-            }
-        }
+            Ok((after.system - before.system) - elapsed - self.rate_set().gain_over(elapsed))
+        })?;
         self.drift.restart();
-        // Setting the time is known to end an adjustment, and by its documentation takes the privilege away again.
-        if self.proven {
-            self.check_permission()?;
-            self.call.set(self.set, false)?;
+        if self.proven
+            && let Err(error) = self.steer_on()
+        {
+            // The clock has moved, and whoever asked must learn that; the next command will be refused as well.
+            tracing::warn!(%error, "after a step the clock's rate could not be set again");
         }
         Ok(moved)
     }
@@ -300,6 +303,25 @@ impl Subject for WindowsClock {
     fn put_back(&mut self) -> Result<(), ClockError> {
         self.call.set(self.found.adjustment, self.found.disabled)
     }
+}
+
+/// Steps by `by` in a few tries. `step` moves the clock by what is left, and tells how far all tries have moved it. Once
+/// it has moved, no refusal makes that untold.
+fn approach(by: Span, mut step: impl FnMut(Span) -> Result<Span, ClockError>) -> Result<Span, ClockError> {
+    let mut moved = step(by)?;
+    for _ in 1..STEP_TRIES {
+        if (by - moved).abs() <= STEP_EXACT {
+            break;
+        }
+        match step(by - moved) {
+            Ok(so_far) => moved = so_far,
+            Err(error) => {
+                tracing::warn!(%error, "a step by {by} has moved the clock by {moved} only");
+                break;
+            }
+        }
+    }
+    Ok(moved)
 }
 
 /// The system clock, with the raw timeline read just before and just after it.

@@ -289,6 +289,33 @@ fn traces_without_commands_or_looks_say_so() {
     assert!(matches!(short.judge(), Err(Fault::TooShort { section: 1, .. })));
 }
 
+#[test]
+fn a_look_that_was_held_up_between_two_clocks_is_no_clock_that_runs_away() {
+    let mut trace = straight(&[50.0, -50.0]);
+    for sample in &mut trace.samples {
+        sample.coarse_ns = Some(sample.system_ns - 15_000_000);
+    }
+    assert!(trace.judge().is_ok());
+    trace.samples[7].coarse_ns = Some(trace.samples[7].system_ns - 95_000_000);
+    assert!(trace.judge().is_ok());
+    trace.samples[30].coarse_ns = Some(trace.samples[30].system_ns - 55_000_000);
+    assert_eq!(trace.judge(), Err(Fault::TwoClocks { by_ms: 55.0 }));
+}
+
+#[test]
+fn a_trial_that_was_held_up_is_made_again_for_longer() {
+    let mut bent = Bent::default();
+    let trace = {
+        let clock = std::cell::RefCell::new(&mut bent);
+        run(&mut Shared(&clock), |span| {
+            clock.borrow_mut().pass(span.times(5));
+            true
+        })
+    };
+    assert!(trace.unwrap().unwrap().judge().is_ok());
+    assert_eq!(bent.put_back, 2);
+}
+
 proptest! {
     #[test]
     fn no_trace_makes_the_judge_panic(samples in prop::collection::vec(

@@ -86,3 +86,30 @@ fn a_clock_that_only_pretends_is_not_steered() {
     assert!(matches!(refused, ClockError::Disobeys { seen: trial::Fault::Dead { .. } }), "{refused}");
     assert!(clock.set_rate(Rate::ZERO).is_err());
 }
+
+#[test]
+fn a_step_that_misses_is_made_again_until_it_is_close() {
+    let mut asked = Vec::new();
+    let mut at = Span::ZERO;
+    let moved = approach(Span::from_ms(3_000), |left| {
+        asked.push(left);
+        at = at + left - left.half();
+        Ok(at)
+    });
+    assert_eq!(asked, [3_000, 1_500, 750].map(Span::from_ms));
+    assert_eq!(moved, Ok(Span::from_ms(2_625)));
+    let close = Span::from_us(2_999_400);
+    let moved = approach(Span::from_ms(3_000), |left| {
+        assert_eq!(left, Span::from_ms(3_000));
+        Ok(close)
+    });
+    assert_eq!(moved, Ok(close));
+}
+
+#[test]
+fn a_refusal_after_the_clock_has_moved_does_not_hide_that_it_has() {
+    let refusal = ClockError::Os { action: "step the clock", reason: "no more".to_owned() };
+    let mut answers = vec![Err(refusal.clone()), Ok(Span::from_ms(2_900))];
+    assert_eq!(approach(Span::from_secs(3), |_| answers.pop().unwrap()), Ok(Span::from_ms(2_900)));
+    assert_eq!(approach(Span::from_secs(3), |_| Err(refusal.clone())), Err(refusal.clone()));
+}
