@@ -224,7 +224,7 @@ pub struct NetworkCounters {
     /// By which way PTP is heard; a word of a newer program is taken for the usual one.
     #[serde(deserialize_with = "crate::snapshot::known_or_usual", default)]
     pub way: Way,
-    /// Who stamped the last datagram; the snapshot says it of samples.
+    /// Who stamped the last datagram (on Windows, the last one of the event port); the snapshot says it of samples.
     #[serde(skip)]
     pub stamps: Option<StampSource>,
 }

@@ -6,6 +6,6 @@ mod console;
 mod signal;
 
 #[cfg(windows)]
-pub(crate) use console::{hangup, stop_flag};
+pub(crate) use console::{end, hangup, stop_flag};
 #[cfg(unix)]
 pub(crate) use signal::{hangup, stop_flag};

@@ -60,8 +60,9 @@ pub struct RealPtpNetwork {
 enum Ears {
     /// The event and the general port, on all interfaces.
     Ports { event: UdpSocket, general: UdpSocket },
-    /// A raw socket for each interface, and one that is a member of the group, on a port that the system chose.
-    Below { member: UdpSocket, sockets: Vec<RawSocket> },
+    /// A raw socket for each interface, and one that is a member of the group, on a port that the system chose: opened
+    /// with the first interface, so that nothing keeps anybody from leaving the ports.
+    Below { member: Option<UdpSocket>, sockets: Vec<RawSocket> },
 }
 
 impl RealPtpNetwork {
@@ -93,7 +94,7 @@ impl RealPtpNetwork {
         Ok(Self { options, ears, links, watch, changed: false, fds, counters, overrun: 0, warnings })
     }
 
-    /// Who stamped the last datagram. That the system would stamp is believed only when it does.
+    /// Who stamped the last datagram of the event port. That the system would stamp is believed only when it does.
     pub fn stamps(&self) -> StampSource {
         self.counters.stamps.unwrap_or(StampSource::User)
     }
@@ -131,7 +132,7 @@ impl RealPtpNetwork {
     fn leave_ports(&mut self, reason: &str, usable: &[Interface]) -> Result<(), NetworkError> {
         warn!("leaving the ports and listening by {}: {reason}", Way::Raw);
         self.overrun = self.overrun.saturating_add(self.ears.overrun());
-        self.ears = Ears::below()?;
+        self.ears = Ears::below();
         self.counters.way = Way::Raw;
         self.changed |= !self.links.is_empty();
         self.links.clear();
@@ -170,9 +171,14 @@ impl RealPtpNetwork {
         self.links.iter().find(known).map(|link| link.index)
     }
 
-    fn count(&mut self, received: &socket::Received) {
+    /// Each port has stamps of its own, and the system's may be believed on one and not on the other. Who stamps is
+    /// told of the event port, whose stamps are those that count.
+    fn count(&mut self, port: Port, received: &socket::Received) {
         let before = self.counters.stamps;
         self.counters.count(received.payload.as_slice(), &received.stamp);
+        if port != Port::Event {
+            self.counters.stamps = before;
+        }
         match (before, self.counters.stamps) {
             (Some(StampSource::User), Some(StampSource::Kernel)) => {
                 info!("the system stamps arrivals from now on")
@@ -189,6 +195,7 @@ impl PtpNetwork for RealPtpNetwork {
     fn wait(&mut self, timeout: Span, others: &mut [Pollable]) -> Result<(), NetworkError> {
         self.fds.clear();
         self.fds.push(socket::pollfd(self.watch.number()));
+        self.fds.extend(event::wake_number().map(socket::pollfd));
         self.ears.each_fd(|fd| self.fds.push(socket::pollfd(fd)));
         let own = self.fds.len();
         self.fds.extend(others.iter().map(|other| socket::pollfd(other.fd)));
@@ -212,7 +219,7 @@ impl PtpNetwork for RealPtpNetwork {
             return Ok(Some(NetworkEvent::LinkChanged { listening: self.interfaces() }));
         }
         let Some((port, received)) = self.read_next()? else { return Ok(None) };
-        self.count(&received);
+        self.count(port, &received);
         Ok(Some(NetworkEvent::Datagram(Datagram {
             interface: self.link_of(received.interface).unwrap_or_default(),
             port,
@@ -246,7 +253,7 @@ impl Ears {
         warnings: &mut Vec<String>,
     ) -> Result<(Self, Vec<Interface>), NetworkError> {
         let mut ears = match way {
-            Way::Raw => Self::below()?,
+            Way::Raw => Self::below(),
             Way::Udp => Self::ports(options, warnings)?,
         };
         let links = ears.link(options, &[], usable, false, warnings)?;
@@ -254,14 +261,8 @@ impl Ears {
     }
 
     /// Ears below the ports that hear nothing yet.
-    fn below() -> Result<Self, NetworkError> {
-        let open = || {
-            let member = UdpSocket::new()?;
-            // The system chooses a port: a member must have one.
-            member.bind(0)?;
-            Ok(Self::Below { member, sockets: Vec::new() })
-        };
-        open().map_err(|error| NetworkError::os("open a socket", &error))
+    const fn below() -> Self {
+        Self::Below { member: None, sockets: Vec::new() }
     }
 
     fn ports(options: &NetworkOptions, warnings: &mut Vec<String>) -> Result<Self, NetworkError> {
@@ -366,12 +367,14 @@ impl Ears {
         }
     }
 
+    /// What a try before has left behind is undone first: to join a group twice is an error.
     fn join(
         &mut self,
         interface: &Interface,
         options: &NetworkOptions,
         searching: bool,
     ) -> Result<(), NetworkError> {
+        self.leave(interface, options);
         let joined = |result: io::Result<()>| {
             result.map_err(|error| NetworkError::os("join the PTP multicast group", &error))
         };
@@ -386,6 +389,10 @@ impl Ears {
                 Ok(())
             }
             Self::Below { member, sockets } => {
+                let member = match member {
+                    Some(member) => member,
+                    None => member.insert(new_member()?),
+                };
                 joined(member.join(options.group(), interface))?;
                 for group in options.groups(searching).skip(1) {
                     let _ = member.join(group, interface);
@@ -407,13 +414,26 @@ impl Ears {
                 }
             }
             Self::Below { member, sockets } => {
-                for group in options.groups(true) {
+                for (member, group) in
+                    member.iter().flat_map(|it| options.groups(true).map(move |group| (it, group)))
+                {
                     let _ = member.leave(group, interface);
                 }
                 sockets.retain(|socket| socket.interface() != interface);
             }
         }
     }
+}
+
+/// A member of no group yet.
+fn new_member() -> Result<UdpSocket, NetworkError> {
+    let open = || {
+        let member = UdpSocket::new()?;
+        // The system chooses a port: a member must have one.
+        member.bind(0)?;
+        Ok(member)
+    };
+    open().map_err(|error| NetworkError::os("open a socket", &error))
 }
 
 /// `None` where nothing waits.

@@ -14,11 +14,13 @@ use windows_sys::Win32::System::Console::{
 };
 use windows_sys::core::BOOL;
 
+use crate::net::windows::event;
+
 /// One for the process, as the handler is.
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(false)));
 
 /// The system ends a program 5 s after it has told that the window was closed, and at once when the handler returns:
-/// so long the program has to end by itself. The loop hears it within a second.
+/// so long the program has to end by itself. The loop hears it at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Set by Ctrl-C, Ctrl-Break and the closing of the window. Of a shutdown only services are told by this way; theirs is
@@ -32,6 +34,12 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     Arc::clone(&STOP)
 }
 
+/// Tells the program to end, and ends the loop's wait for the network.
+pub(crate) fn end() {
+    STOP.store(true, Ordering::Relaxed);
+    event::wake();
+}
+
 /// From now on a change of its parameters, told by the service manager, sets `reload`. A console has nothing like it.
 pub(crate) fn hangup(_stop: &Arc<AtomicBool>, reload: &Arc<AtomicBool>) {
     crate::service::windows::reload_by(reload);
@@ -39,9 +47,9 @@ pub(crate) fn hangup(_stop: &Arc<AtomicBool>, reload: &Arc<AtomicBool>) {
 
 unsafe extern "system" fn handle(event: u32) -> BOOL {
     match event {
-        CTRL_C_EVENT | CTRL_BREAK_EVENT => STOP.store(true, Ordering::Relaxed),
+        CTRL_C_EVENT | CTRL_BREAK_EVENT => end(),
         CTRL_CLOSE_EVENT | CTRL_SHUTDOWN_EVENT => {
-            STOP.store(true, Ordering::Relaxed);
+            end();
             #[allow(
                 clippy::disallowed_methods,
                 reason = "a thread of the system that waits for the program's end"

@@ -11,7 +11,9 @@ use windows_sys::Win32::NetworkManagement::IpHelper::{
     IP_ADAPTER_NO_MULTICAST, MIB_IF_ROW2,
 };
 use windows_sys::Win32::NetworkManagement::Ndis::IfOperStatusUp;
-use windows_sys::Win32::Networking::WinSock::{AF_INET, SOCKET_ADDRESS};
+use windows_sys::Win32::Networking::WinSock::{
+    AF_INET, IpDadStateDeprecated, IpDadStatePreferred, NL_DAD_STATE, SOCKET_ADDRESS,
+};
 
 use super::Interface;
 
@@ -141,13 +143,19 @@ fn listed(first: *const IP_ADAPTER_ADDRESSES_LH) -> Vec<Adapter> {
     found
 }
 
+/// One that is still being looked for elsewhere in the network, or was found there, cannot be used.
+const fn is_usable(state: NL_DAD_STATE) -> bool {
+    state == IpDadStatePreferred || state == IpDadStateDeprecated
+}
+
 /// The first IPv4 address of an interface is its primary one.
 fn addresses(entry: &IP_ADAPTER_ADDRESSES_LH) -> Vec<(Ipv4Addr, u8)> {
     let mut found = Vec::new();
     let mut next = entry.FirstUnicastAddress;
     // SAFETY: as in `listed`.
     while let Some(address) = unsafe { next.as_ref() } {
-        found.extend(ipv4_of(&address.Address).map(|ipv4| (ipv4, address.OnLinkPrefixLength)));
+        let ipv4 = ipv4_of(&address.Address).filter(|_| is_usable(address.DadState));
+        found.extend(ipv4.map(|ipv4| (ipv4, address.OnLinkPrefixLength)));
         next = address.Next;
     }
     found
@@ -212,6 +220,15 @@ mod tests {
         assert!(loopback.addresses.contains(&(Ipv4Addr::LOCALHOST, 8)), "{loopback:?}");
         assert!(adapters.iter().all(|adapter| adapter.guid.starts_with('{')), "{adapters:?}");
         assert!(loopback.received().is_some());
+    }
+
+    #[test]
+    fn an_address_that_somebody_else_has_is_none() {
+        use windows_sys::Win32::Networking::WinSock::{
+            IpDadStateDuplicate, IpDadStateInvalid, IpDadStateTentative,
+        };
+        assert!([IpDadStatePreferred, IpDadStateDeprecated].into_iter().all(is_usable));
+        assert!(![IpDadStateInvalid, IpDadStateTentative, IpDadStateDuplicate].into_iter().any(is_usable));
     }
 
     #[test]

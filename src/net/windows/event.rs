@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{HANDLE, WAIT_FAILED, WAIT_OBJECT_0};
@@ -60,6 +61,21 @@ impl Event {
         // SAFETY: as above.
         let _ = unsafe { ResetEvent(self.handle()) };
     }
+}
+
+/// Ends a wait for the network before its time.
+static WAKE: LazyLock<Option<Event>> = LazyLock::new(|| Event::passing().ok());
+
+/// Ends the wait for the network that goes on, or else the next one.
+pub(crate) fn wake() {
+    if let Some(event) = WAKE.as_ref() {
+        event.set();
+    }
+}
+
+/// The number of the event by which [`wake`] does that; the wait that it ends resets it.
+pub(super) fn wake_number() -> Option<i32> {
+    WAKE.as_ref().map(Event::number)
 }
 
 /// The number of no event.

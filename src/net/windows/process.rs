@@ -5,7 +5,7 @@ use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, INVALID_HANDLE_VALUE, NO_ERROR};
 use windows_sys::Win32::NetworkManagement::IpHelper::{GetExtendedUdpTable, UDP_TABLE_OWNER_PID};
-use windows_sys::Win32::Networking::WinSock::AF_INET;
+use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
 };
@@ -52,10 +52,14 @@ pub fn running() -> Vec<Process> {
 
 /// The other processes that hold one of `ports`, the first port first; none where the system does not tell.
 pub fn owners(ports: [u16; 2]) -> Vec<Owner> {
-    let table = udp_table().unwrap_or_default();
+    let four = udp_table(AF_INET).unwrap_or_default();
+    // A socket of IPv6 may hold the port of IPv4 with its own.
+    let six = udp_table(AF_INET6).unwrap_or_default();
     let own = std::process::id();
-    let mut found: Vec<(u16, u32)> =
-        rows(&table).filter(|(port, pid)| ports.contains(port) && *pid != own).collect();
+    let mut found: Vec<(u16, u32)> = rows::<ROW>(&four)
+        .chain(rows::<ROW_6>(&six))
+        .filter(|(port, pid)| ports.contains(port) && *pid != own)
+        .collect();
     found.sort_unstable();
     found.dedup();
     if found.is_empty() {
@@ -69,8 +73,12 @@ pub fn owners(ports: [u16; 2]) -> Vec<Owner> {
 /// The table may grow between two calls, but not for ever.
 const TRIES: u32 = 5;
 
-/// The bytes of a `MIB_UDPTABLE_OWNER_PID`.
-fn udp_table() -> io::Result<Vec<u8>> {
+/// The bytes of a `MIB_UDPROW_OWNER_PID`, and of a `MIB_UDP6ROW_OWNER_PID`.
+const ROW: usize = 12;
+const ROW_6: usize = 28;
+
+/// The bytes of a `MIB_UDPTABLE_OWNER_PID`, or of the table of IPv6.
+fn udp_table(family: u16) -> io::Result<Vec<u8>> {
     let mut size = 4096;
     for _ in 0..TRIES {
         let mut buffer = vec![0_u8; usize::try_from(size).map_err(io::Error::other)?];
@@ -80,7 +88,7 @@ fn udp_table() -> io::Result<Vec<u8>> {
                 buffer.as_mut_ptr().cast(),
                 &raw mut size,
                 0,
-                AF_INET.into(),
+                family.into(),
                 UDP_TABLE_OWNER_PID,
                 0,
             )
@@ -94,14 +102,15 @@ fn udp_table() -> io::Result<Vec<u8>> {
     Err(io::Error::other("the table of UDP ports does not stop growing"))
 }
 
-/// Port and pid of each row: the number of rows, then address, port (as on the wire, in the lower half) and pid, 32
-/// bits each.
-fn rows(table: &[u8]) -> impl Iterator<Item = (u16, u32)> {
+/// Port and pid of each row of `N` bytes: the number of rows, then in each the address, and at its end port (as on the
+/// wire, in the lower half) and pid, 32 bits each.
+fn rows<const N: usize>(table: &[u8]) -> impl Iterator<Item = (u16, u32)> {
     let (count, rest) = table.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
     let count = usize::try_from(u32::from_ne_bytes(*count)).unwrap_or(0);
-    let (rows, _) = rest.as_chunks::<12>();
-    rows.iter().take(count).map(|[_, _, _, _, p, q, _, _, a, b, c, d]| {
-        (u16::from_be_bytes([*p, *q]), u32::from_ne_bytes([*a, *b, *c, *d]))
+    let (rows, _) = rest.as_chunks::<N>();
+    rows.iter().take(count).filter_map(|row| {
+        let [p, q, _, _, pid @ ..] = row.last_chunk::<8>()?;
+        Some((u16::from_be_bytes([*p, *q]), u32::from_ne_bytes(*pid)))
     })
 }
 
@@ -109,22 +118,39 @@ fn rows(table: &[u8]) -> impl Iterator<Item = (u16, u32)> {
 mod tests {
     use std::net::UdpSocket;
 
+    use windows_sys::Win32::NetworkManagement::IpHelper::{MIB_UDP6ROW_OWNER_PID, MIB_UDPROW_OWNER_PID};
+
     use super::*;
 
     #[test]
     fn the_rows_of_a_table_are_read_as_far_as_there_are_any() {
+        let mut table = table(4);
+        assert_eq!(rows::<ROW>(&table).collect::<Vec<_>>(), [(319, 77), (53, 4)]);
+        assert_eq!(rows::<ROW>(&table[..20]).count(), 1);
+        assert_eq!(rows::<ROW>(&[]).count(), 0);
+        table[..4].copy_from_slice(&[0xff; 4]);
+        assert_eq!(rows::<ROW>(&table).count(), 3);
+    }
+
+    /// A table that says it has two rows and has three, with addresses of so many bytes.
+    fn table(address: usize) -> Vec<u8> {
         let mut table = 2_u32.to_ne_bytes().to_vec();
         for (port, pid) in [(319_u16, 77_u32), (53, 4), (320, 99)] {
-            table.extend([0, 0, 0, 0]);
+            table.extend(vec![0xfe; address]);
             table.extend(port.to_be_bytes());
             table.extend([0, 0]);
             table.extend(pid.to_ne_bytes());
         }
-        assert_eq!(rows(&table).collect::<Vec<_>>(), [(319, 77), (53, 4)]);
-        assert_eq!(rows(&table[..20]).count(), 1);
-        assert_eq!(rows(&[]).count(), 0);
-        table[..4].copy_from_slice(&[0xff; 4]);
-        assert_eq!(rows(&table).count(), 3);
+        table
+    }
+
+    #[test]
+    fn rows_of_ipv6_have_an_address_and_a_scope_before_the_port() {
+        assert_eq!(size_of::<MIB_UDPROW_OWNER_PID>(), ROW);
+        assert_eq!(size_of::<MIB_UDP6ROW_OWNER_PID>(), ROW_6);
+        assert_eq!(rows::<ROW_6>(&table(20)).collect::<Vec<_>>(), [(319, 77), (53, 4)]);
+        assert_eq!(rows::<ROW_6>(&table(20)[..31]).count(), 0);
+        assert!(udp_table(AF_INET6).is_ok());
     }
 
     #[test]
@@ -138,8 +164,9 @@ mod tests {
         socket.set_nonblocking(true).unwrap();
         let _ = socket.recv(&mut [0]);
         let port = socket.local_addr().unwrap().port();
-        let table = udp_table().unwrap();
-        assert!(rows(&table).any(|row| row == (port, own)), "{own}: {:?}", rows(&table).collect::<Vec<_>>());
+        let table = udp_table(AF_INET).unwrap();
+        let rows: Vec<_> = rows::<ROW>(&table).collect();
+        assert!(rows.contains(&(port, own)), "{own}: {rows:?}");
         assert_eq!(owners([port, port]), []);
     }
 }

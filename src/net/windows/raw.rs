@@ -5,9 +5,10 @@
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tracing::warn;
 use windows_sys::Win32::Networking::WinSock::{RCVALL_IPLEVEL, SIO_RCVALL};
 
 use super::arrivals::{Arrivals, Waiting};
@@ -49,7 +50,11 @@ impl RawSocket {
     pub fn open(interface: &Interface, options: &NetworkOptions, searching: bool) -> io::Result<Self> {
         let socket = Arc::new(open_all(interface).or_else(|refusal| {
             // Without the capture a raw socket still hears the UDP of groups it has joined, on systems that have that.
-            open_udp(interface, options.group()).map_err(|_| refusal)
+            let opened = open_udp(interface, options.group());
+            if opened.is_ok() {
+                tell(&refusal);
+            }
+            opened.map_err(|_| refusal)
         })?);
         let _ = socket.set_recv_buffer_size(SYSTEM_BUFFER);
         let waiting = Arc::new(Waiting::new()?);
@@ -86,6 +91,17 @@ fn open_all(interface: &Interface) -> io::Result<Socket> {
     bind(&socket, interface.address)?;
     control(&socket, SIO_RCVALL, &RCVALL_IPLEVEL)?;
     Ok(socket)
+}
+
+/// Once for all interfaces: they are tried again and again.
+fn tell(refusal: &io::Error) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        warn!(
+            "the system refuses to show all packets ({refusal}): a raw socket of UDP listens instead, which on some \
+             systems hears nothing"
+        );
+    });
 }
 
 fn open_udp(interface: &Interface, group: Ipv4Addr) -> io::Result<Socket> {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::*;
 use crate::clock::platform::raw_clock;
 use crate::config::DEFAULT_SUBDOMAIN;
-use crate::net::Capture;
+use crate::net::{Capture, Payload, Stamp};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 129);
 
@@ -214,4 +214,48 @@ fn an_absent_interface_is_refused_with_a_list_of_the_others() {
     let options = NetworkOptions { interface: Some("absent0".to_owned()), ..options(Capture::Udp) };
     let error = RealPtpNetwork::open(options).unwrap_err().to_string();
     assert!(error.contains("absent0 does not exist") && error.contains("(127.0.0.1)"), "{error}");
+}
+
+#[test]
+fn a_try_that_failed_half_way_does_not_keep_the_next_one_from_joining() {
+    for capture in [Capture::Udp, Capture::Raw] {
+        let mut network = match RealPtpNetwork::open(options(capture)) {
+            Err(NetworkError::NotPermitted { .. }) => continue,
+            opened => opened.unwrap(),
+        };
+        // The groups are joined already, and nobody knows of it any more.
+        let usable = network.interfaces();
+        let links = network.ears.link(&network.options, &[], &usable, false, &mut Vec::new());
+        assert_eq!(links.unwrap(), usable);
+    }
+}
+
+#[test]
+fn who_stamps_is_told_of_the_event_port_alone() {
+    let mut network = RealPtpNetwork::open(options(Capture::Udp)).unwrap();
+    let received = |source| socket::Received {
+        payload: Payload::new(&message(124, 0)),
+        source: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 319),
+        interface: None,
+        stamp: Ok(Stamp { at: raw_clock(), uncertainty: Span::ZERO, source }),
+    };
+    network.count(Port::General, &received(StampSource::User));
+    assert_eq!(network.counters.stamps, None);
+    network.count(Port::Event, &received(StampSource::Kernel));
+    network.count(Port::General, &received(StampSource::User));
+    assert_eq!(network.stamps(), StampSource::Kernel);
+    assert_eq!(network.counters().without_stamp, 2);
+}
+
+#[test]
+fn a_wait_is_ended_when_the_program_is_to_end() {
+    let mut network = RealPtpNetwork::open(options(Capture::Udp)).unwrap();
+    // Other tests of this process wait too, and one of them may be the one that is ended.
+    let ended = (0..100).any(|_| {
+        let before = raw_clock();
+        event::wake();
+        network.wait(Span::from_secs(5), &mut []).unwrap();
+        raw_clock() - before < Span::from_secs(1)
+    });
+    assert!(ended);
 }

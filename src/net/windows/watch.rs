@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use windows_registry::LOCAL_MACHINE;
+
 use super::event::{self, Event};
 use super::process::{self, Process};
 use crate::net::capture::Surroundings;
@@ -43,7 +45,35 @@ pub fn look(options: &NetworkOptions) -> News {
 pub(crate) fn surroundings(ports: [u16; 2]) -> Surroundings {
     let folders = ["ProgramFiles", "ProgramFiles(x86)"].into_iter().filter_map(std::env::var_os);
     let folders: Vec<PathBuf> = folders.map(PathBuf::from).collect();
-    Surroundings { dante: dante(&folders, &process::running()), owners: process::owners(ports) }
+    Surroundings {
+        dante: dante(&folders, &process::running()).or_else(|| dante_service(&images_of_services())),
+        owners: process::owners(ports),
+    }
+}
+
+const SERVICES: &str = r"SYSTEM\CurrentControlSet\Services";
+/// No computer has more.
+const SERVICES_MAX: usize = 20_000;
+
+/// The files of all services of this computer, with their arguments: so software is found that lies in another folder
+/// than that of all programs, and does not run.
+fn images_of_services() -> Vec<String> {
+    let Ok(services) = LOCAL_MACHINE.open(SERVICES) else { return Vec::new() };
+    let Ok(names) = services.keys() else { return Vec::new() };
+    let image = |name: String| services.open(name).ok()?.get_string("ImagePath").ok();
+    names.take(SERVICES_MAX).filter_map(image).collect()
+}
+
+/// Audinate has services that need no ports too, beside Dante Controller.
+fn dante_service(images: &[String]) -> Option<String> {
+    let images: Vec<String> = images.iter().map(|image| image.to_lowercase()).collect();
+    let known = DANTE.iter().find(|(_, folder, beginnings)| {
+        let (folder, ours) = (folder.to_lowercase(), |image: &&String| image.contains("audinate"));
+        let begins =
+            |image: &String| beginnings.iter().any(|beginning| image.contains(&format!(r"\{beginning}")));
+        images.iter().filter(ours).any(|image| image.contains(&folder) || begins(image))
+    });
+    known.map(|(name, ..)| (*name).to_owned())
 }
 
 /// Software of Audinate that needs the ports when it starts: its folder in that of all programs, and the beginnings
@@ -146,5 +176,17 @@ mod tests {
         assert_eq!(dante(&folders, &[]), None, "it does not use the ports");
         std::fs::create_dir_all(programs.path().join("Audinate/Dante Via")).unwrap();
         assert_eq!(dante(&folders, &[]).unwrap(), "Dante Via");
+    }
+
+    #[test]
+    fn it_is_found_by_its_services_wherever_it_lies() {
+        let found = |image: &str| dante_service(&[r"system32\svchost.exe".to_owned(), image.to_owned()]);
+        let soundcard = Some("Dante Virtual Soundcard".to_owned());
+        assert_eq!(found(r#""D:\Audio\Audinate\Dante Virtual Soundcard\manager.exe" -s"#), soundcard);
+        assert_eq!(found(r"E:\AUDINATE\PTP.EXE"), soundcard);
+        assert_eq!(found(r"E:\Audinate\Via\DanteVia.exe").as_deref(), Some("Dante Via"));
+        assert_eq!(found(r"D:\Audinate\Shared Files\ConMon_server.exe"), None);
+        assert_eq!(found(r"D:\Others\ptp.exe"), None);
+        assert!(!images_of_services().is_empty());
     }
 }

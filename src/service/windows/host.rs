@@ -72,12 +72,12 @@ pub(crate) fn reload_by(reload: &Arc<AtomicBool>) {
 }
 
 fn service_main(_arguments: Vec<OsString>) {
-    let stop = daemon::stop_flag();
-    let told = stop.clone();
+    let told = daemon::stop_flag();
     let handler = move |control| match control {
         ServiceControl::Stop | ServiceControl::Shutdown => {
-            stop.store(true, Ordering::Relaxed);
+            // First of all: the loop may end before this thread goes on, and nothing may be told after "stopped".
             report(ServiceState::StopPending, ServiceExitCode::NO_ERROR);
+            daemon::end();
             ServiceControlHandlerResult::NoError
         }
         ServiceControl::ParamChange => {
