@@ -35,9 +35,11 @@ use crate::test_clock::pass;
 use crate::time::Span;
 pub(crate) use audience::Audience;
 #[cfg(windows)]
-pub(crate) use found::{FILE as FOUND_FILE, take as take_found};
+pub(crate) use found::{FILE as FOUND_FILE, put_back as put_back_found};
 use notify::Notifier;
 use reload::Reload;
+#[cfg(windows)]
+pub(crate) use stop::end;
 pub(crate) use stop::stop_flag;
 
 /// How long other services wait for the first answer of NTP at most (3 s, with the last turn of the loop): a boot

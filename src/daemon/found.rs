@@ -6,8 +6,10 @@ use std::path::Path;
 
 use tracing::warn;
 
+use crate::clock::ClockError;
 use crate::clock::windows::Found;
 use crate::place;
+use crate::state::file::replace;
 
 /// Its name.
 pub(crate) const FILE: &str = "clock-found.json";
@@ -19,39 +21,82 @@ pub(crate) fn keep(found: &Found) {
     }
 }
 
-/// What the first start found, and no more after this.
-pub(crate) fn take() -> Option<Found> {
-    take_in(&place::data())
+/// Puts the clock back with `restore` as the first start found it, and forgets that. Where it is refused it stays
+/// known, so that it can be tried again.
+pub(crate) fn put_back(restore: impl FnOnce(Found) -> Result<(), ClockError>) -> Result<(), ClockError> {
+    put_back_from(&place::data(), restore)
 }
 
 fn keep_in(folder: &Path, found: &Found) -> std::io::Result<()> {
-    let file = folder.join(FILE);
-    if file.exists() {
+    // One that says nothing, as a loss of power may leave it, is as good as none.
+    if kept_in(folder).is_some() {
         return Ok(());
     }
-    fs::create_dir_all(folder)?;
-    fs::write(file, serde_json::to_string(found)?)
+    replace(&folder.join(FILE), &serde_json::to_string(found)?)
 }
 
-fn take_in(folder: &Path) -> Option<Found> {
-    let file = folder.join(FILE);
-    let found = serde_json::from_str(&fs::read_to_string(&file).ok()?).ok()?;
-    fs::remove_file(file).ok()?;
-    Some(found)
+fn put_back_from(
+    folder: &Path,
+    restore: impl FnOnce(Found) -> Result<(), ClockError>,
+) -> Result<(), ClockError> {
+    kept_in(folder).map_or(Ok(()), restore)?;
+    let _ = fs::remove_file(folder.join(FILE));
+    Ok(())
+}
+
+fn kept_in(folder: &Path) -> Option<Found> {
+    serde_json::from_str(&fs::read_to_string(folder.join(FILE)).ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn found(adjustment: u64) -> Found {
+        Found { precise: true, adjustment, disabled: true }
+    }
+
+    /// What a clock made of numbers was put back to.
+    fn put_back_of(folder: &Path) -> Option<Found> {
+        let mut clock = None;
+        put_back_from(folder, |found| {
+            clock = Some(found);
+            Ok(())
+        })
+        .unwrap();
+        clock
+    }
+
     #[test]
-    fn the_first_start_counts_and_is_taken_once() {
+    fn the_first_start_counts_and_is_put_back_once() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("data");
-        let found = |adjustment| Found { precise: true, adjustment, disabled: true };
         keep_in(&folder, &found(10_000_000)).unwrap();
         keep_in(&folder, &found(10_000_123)).unwrap();
-        assert_eq!(take_in(&folder), Some(found(10_000_000)));
-        assert_eq!(take_in(&folder), None);
+        assert_eq!(put_back_of(&folder), Some(found(10_000_000)));
+        assert_eq!(put_back_of(&folder), None);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_could_not_be_put_back_is_still_known() {
+        let folder = tempfile::tempdir().unwrap();
+        keep_in(folder.path(), &found(10_000_000)).unwrap();
+        let refused = put_back_from(folder.path(), |_| {
+            Err(ClockError::Os { action: "put the clock's rate back", reason: "no more".to_owned() })
+        });
+        assert!(refused.is_err());
+        assert_eq!(put_back_of(folder.path()), Some(found(10_000_000)));
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), "").unwrap();
+        keep_in(folder.path(), &found(10_000_123)).unwrap();
+        assert_eq!(put_back_of(folder.path()), Some(found(10_000_123)));
+        fs::write(folder.path().join(FILE), "{").unwrap();
+        assert_eq!(put_back_of(folder.path()), None);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it does not stay for good");
     }
 }

@@ -1,4 +1,4 @@
-//! Windows: a service of the service manager, a rule of the firewall, a source of the event log, a folder that only
+//! Windows: a service of the service manager, rules of the firewall, a source of the event log, a folder that only
 //! administrators write to, and Windows Time, which has to let go of the clock.
 
 mod event_log;

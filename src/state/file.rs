@@ -99,7 +99,7 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 /// Whoever reads the file, even after a loss of power, finds the old content or the new one, never a part.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let new = new_beside(path);

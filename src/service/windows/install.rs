@@ -1,9 +1,9 @@
 //! Puts the service into the computer, and takes it out again.
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::Context;
 use windows_service::service::{
@@ -21,7 +21,9 @@ use crate::place;
 
 const DISPLAY: &str = "Dante time sync";
 const DESCRIPTION: &str = "Makes this computer's clock tick with the leader clock of a Dante audio network.";
-const RULE: &str = "dantetimesync (PTP)";
+/// The rules of the firewall: one for the ports of PTP, one for raw sockets, of which no port is known.
+const RULES: [(&str, Option<&str>); 2] =
+    [("dantetimesync (PTP)", Some("localport=319,320")), ("dantetimesync (capture)", None)];
 
 /// After a failure it is started again: soon, later, and then every five minutes, so that a fault that stays does not
 /// fill the event log.
@@ -44,7 +46,10 @@ pub(super) fn install(take_over: bool) -> Result<(), Failure> {
         println!("what others may have put into the service's folder was left in {}", left.display());
     }
     warn_of_place(&program);
-    let options = remembered_options(&place::data(), launch_arguments(std::env::args_os())).map_err(os)?;
+    let given = whole_path(launch_arguments(std::env::args_os()))
+        .context("cannot tell where the configuration file is")
+        .map_err(os)?;
+    let options = remembered_options(&place::data(), given).map_err(os)?;
     let (service, start_type) = register(info(&program, options))?;
     configure(&service, start_type);
     event_log::register().context("cannot tell the event log").map_err(os)?;
@@ -144,6 +149,27 @@ fn launch_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> 
     arguments.skip_while(|argument| argument != "install").skip(1).filter(|it| it != "--take-over").collect()
 }
 
+/// With the configuration file by its whole path: the service runs in another folder than this command. The other
+/// options that name files demand it.
+fn whole_path(options: Vec<OsString>) -> io::Result<Vec<OsString>> {
+    const OPTION: &str = "--config";
+    let mut is_file = false;
+    let whole = |option: OsString| {
+        if std::mem::replace(&mut is_file, option == OPTION) {
+            return path::absolute(place::expand(option)).map(OsString::from);
+        }
+        match option.to_str().and_then(|text| text.strip_prefix(OPTION)?.strip_prefix('=')) {
+            Some(file) => {
+                let mut option = OsString::from(format!("{OPTION}="));
+                option.push(path::absolute(place::expand(file))?);
+                Ok(option)
+            }
+            None => Ok(option),
+        }
+    };
+    options.into_iter().map(whole).collect()
+}
+
 /// Without options those of the installation before stay: an upgrade gives none.
 fn remembered_options(folder: &Path, given: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
     let file = folder.join(OPTIONS);
@@ -183,34 +209,33 @@ fn tell<E: Into<anyhow::Error>>(what: &str, done: Result<(), E>) {
 /// PTP comes unasked: without a rule the firewall drops it.
 fn open_firewall(program: &Path) {
     close_firewall();
-    let mut of_program = OsString::from("program=");
-    of_program.push(program);
-    let rule = [
-        "advfirewall",
-        "firewall",
-        "add",
-        "rule",
-        &format!("name={RULE}"),
-        "dir=in",
-        "action=allow",
-        "protocol=UDP",
-        "localport=319,320",
-        "profile=any",
-    ];
-    let mut arguments: Vec<OsString> = rule.into_iter().map(OsString::from).collect();
-    arguments.push(of_program);
-    tell("open the firewall for UDP 319 and 320", tool::run("netsh.exe", &arguments));
+    for (name, ports) in RULES {
+        let added = tool::run("netsh.exe", &rule(name, ports, program));
+        tell(&format!("make the firewall's rule \"{name}\""), added);
+    }
 }
 
-/// There may be no rule.
+/// What `netsh` is told to let UDP in to the program, to these ports or to all.
+fn rule(name: &str, ports: Option<&str>, program: &Path) -> Vec<OsString> {
+    let name = format!("name={name}");
+    let words = ["advfirewall", "firewall", "add", "rule", &name, "dir=in", "action=allow", "protocol=UDP"];
+    let mut of_program = OsString::from("program=");
+    of_program.push(program);
+    let words = words.into_iter().chain(ports).chain(["profile=any"]);
+    words.map(OsString::from).chain([of_program]).collect()
+}
+
+/// There may be no rules.
 fn close_firewall() {
-    let name = format!("name={RULE}");
-    let _ = tool::run("netsh.exe", &["advfirewall", "firewall", "delete", "rule", &name]);
+    for (name, _) in RULES {
+        let name = format!("name={name}");
+        let _ = tool::run("netsh.exe", &["advfirewall", "firewall", "delete", "rule", &name]);
+    }
 }
 
 fn restore_clock() {
-    let Some(found) = daemon::take_found() else { return };
-    let restored = OsClock::observe().and_then(|mut clock| {
+    let restored = daemon::put_back_found(|found| {
+        let mut clock = OsClock::observe()?;
         clock.check_permission()?;
         clock.restore(found)
     });
@@ -242,5 +267,49 @@ mod tests {
         assert_eq!(again(&[]), ["--interface", "Ethernet 2"]);
         assert_eq!(again(&["-v"]), ["-v"]);
         assert_eq!(launch_arguments(["x.exe", "service"].into_iter().map(OsString::from)), [""; 0]);
+    }
+
+    #[test]
+    fn the_file_that_the_service_reads_is_known_by_its_whole_path() {
+        let whole = |options: &[&str]| {
+            whole_path(options.iter().map(OsString::from).collect())
+                .unwrap()
+                .into_iter()
+                .map(|option| option.into_string().unwrap())
+                .collect::<Vec<_>>()
+        };
+        let here = std::env::current_dir().unwrap().join("my.toml").into_os_string().into_string().unwrap();
+        assert_eq!(
+            whole(&["-v", "--config", "my.toml", "--interface", "my.toml"]),
+            ["-v", "--config", &here, "--interface", "my.toml"]
+        );
+        assert_eq!(whole(&["--config=my.toml"]), [format!("--config={here}")]);
+        assert_eq!(whole(&["--config", r"C:\my.toml", "--config"]), ["--config", r"C:\my.toml", "--config"]);
+        assert!(!whole(&["--config", r"%ProgramData%\my.toml"])[1].contains('%'));
+    }
+
+    #[test]
+    fn the_firewall_lets_in_the_ports_and_what_a_raw_socket_of_the_program_hears() {
+        let program = Path::new(r"C:\Program Files\dantetimesync\dantetimesync.exe");
+        let [ports, raw] = RULES.map(|(name, ports)| rule(name, ports, program));
+        assert_eq!(
+            ports,
+            [
+                "advfirewall",
+                "firewall",
+                "add",
+                "rule",
+                "name=dantetimesync (PTP)",
+                "dir=in",
+                "action=allow",
+                "protocol=UDP",
+                "localport=319,320",
+                "profile=any",
+                r"program=C:\Program Files\dantetimesync\dantetimesync.exe",
+            ]
+        );
+        assert_eq!(raw[4], "name=dantetimesync (capture)");
+        assert_eq!(raw[5..8], ports[5..8]);
+        assert_eq!(raw[8..], ports[9..], "any port, but this program only");
     }
 }

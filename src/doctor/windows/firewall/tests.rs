@@ -47,6 +47,13 @@ fn with_our_rule_ptp_gets_in() {
 }
 
 #[test]
+fn the_rule_for_raw_sockets_which_names_no_port_lets_it_in_as_well() {
+    let without_ports = ours().replace("LPort=319|LPort=320|", "");
+    assert_eq!(problem(&world(&[&without_ports])), None);
+    assert_eq!(problem(&world(&[&ours(), &without_ports])), None);
+}
+
+#[test]
 fn without_it_nothing_comes_in_and_the_rule_is_told() {
     let found = found(&world(&[]));
     assert_eq!(found.problem, Some(Problem::FirewallDropsPtp));
