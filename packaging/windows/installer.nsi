@@ -6,7 +6,7 @@
 ;   setup.exe /S /OPTIONS="--interface Ethernet"  with options of the service; without, those from before stay
 ;   uninstall.exe /S [/PURGE]                     remove it; with /PURGE its state and configuration as well
 ;
-; Ends with 0, or with 2 where the service could not be installed. Everything that concerns the service is done by the
+; Ends with 0, or with 2 where a file could not be written or the service could not be installed. Everything that concerns the service is done by the
 ; program itself (`dantetimesync service`): here are only files and the entries that Windows lists.
 
 Unicode true
@@ -24,6 +24,8 @@ InstallDir "$PROGRAMFILES64\dantetimesync"
 RequestExecutionLevel admin
 ManifestSupportedOS Win10
 ShowInstDetails show
+; A file that cannot be written ends the installation, also a silent one: never old files under a new version.
+AllowSkipFiles off
 BrandingText " "
 
 VIProductVersion "${VERSION}.0"
@@ -52,6 +54,28 @@ Var Failed
   Pop $0
 !macroend
 
+; Makes place for a new file. A process that has told that it has stopped still holds its file for a moment. Somebody
+; may also have the terminal view open, which both programs are for: what runs cannot be replaced, but go on under
+; another name, until the next boot.
+!macro MakeFree FILE
+  Delete "$INSTDIR\${FILE}.old"
+  ${If} ${FileExists} "$INSTDIR\${FILE}"
+    ${For} $2 1 30
+      ClearErrors
+      Delete "$INSTDIR\${FILE}"
+      ${IfNot} ${Errors}
+        ${ExitFor}
+      ${EndIf}
+      Sleep 100
+    ${Next}
+    ${If} ${FileExists} "$INSTDIR\${FILE}"
+      Rename "$INSTDIR\${FILE}" "$INSTDIR\${FILE}.old"
+      Delete /REBOOTOK "$INSTDIR\${FILE}.old"
+    ${EndIf}
+    ClearErrors
+  ${EndIf}
+!macroend
+
 Section "dantetimesync" SectionProgram
   SectionIn RO
   SetOutPath "$INSTDIR"
@@ -67,8 +91,9 @@ Section "dantetimesync" SectionProgram
       StrCpy $1 "new"
     ${EndIf}
     !insertmacro Program "service stop"
-    Call WaitUntilFree
   ${EndIf}
+  !insertmacro MakeFree "dantetimesync.exe"
+  !insertmacro MakeFree "dantetimesync-watch.exe"
   File "/oname=dantetimesync.exe" "${EXE}"
   File "/oname=dantetimesync-watch.exe" "${WATCH}"
   File "/oname=LICENSE.txt" "${LICENSE}"
@@ -151,18 +176,6 @@ Function .onInit
   ClearErrors
 FunctionEnd
 
-; A process that has told that it has stopped still holds its file for a moment.
-Function WaitUntilFree
-  ${For} $2 1 100
-    ClearErrors
-    Delete "$INSTDIR\dantetimesync.exe"
-    ${IfNot} ${Errors}
-      Return
-    ${EndIf}
-    Sleep 100
-  ${Next}
-FunctionEnd
-
 Function un.onInit
   SetRegView 64
 FunctionEnd
@@ -190,6 +203,8 @@ Section "Uninstall"
     Sleep 100
   ${Next}
   Delete "$INSTDIR\dantetimesync-watch.exe"
+  Delete /REBOOTOK "$INSTDIR\dantetimesync.exe.old"
+  Delete /REBOOTOK "$INSTDIR\dantetimesync-watch.exe.old"
   Delete "$INSTDIR\LICENSE.txt"
   Delete "$INSTDIR\guide.md"
   Delete "$INSTDIR\uninstall.exe"
