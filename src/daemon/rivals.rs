@@ -57,12 +57,12 @@ pub fn how_to_stop(rivals: &[Rival]) -> String {
     } else if services.is_empty() {
         Vec::new()
     } else {
-        vec![format!("systemctl disable --now {}", services.join(" "))]
+        vec![format!("sudo systemctl disable --now {}", services.join(" "))]
     };
     let by_hand = rivals.iter().filter(|rival| rival.service.is_none()).map(|rival| rival.pid.to_string());
     let by_hand: Vec<String> = by_hand.collect();
     if !by_hand.is_empty() {
-        let kill = if cfg!(windows) { "taskkill /pid" } else { "kill" };
+        let kill = if cfg!(windows) { "taskkill /pid" } else { "sudo kill" };
         commands.push(format!("{kill} {}", by_hand.join(" ")));
     }
     commands.join("; ")

@@ -90,7 +90,7 @@ mod tests {
         let problems: Vec<_> = found.iter().filter_map(|finding| finding.problem).collect();
         assert_eq!(problems, [Problem::RivalRunning, Problem::GuestTools]);
         assert!(found[0].seen.contains("chronyd (pid 42) and ntpd (pid 43)"), "{}", found[0].seen);
-        assert_eq!(found[0].mend.as_deref(), Some("systemctl disable --now chrony; kill 43"));
+        assert_eq!(found[0].mend.as_deref(), Some("sudo systemctl disable --now chrony; sudo kill 43"));
         assert!(found[1].mend.as_deref().unwrap().contains("GetHostTimeDisabled"));
     }
 

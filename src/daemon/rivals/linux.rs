@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(services, [Some("chronyd"), None, Some("chrony"), None, None, None, None, None]);
         assert_eq!(
             super::super::how_to_stop(&found),
-            "systemctl disable --now chronyd chrony; kill 43 45 46 47 48 49"
+            "sudo systemctl disable --now chronyd chrony; sudo kill 43 45 46 47 48 49"
         );
     }
 
