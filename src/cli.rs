@@ -335,9 +335,12 @@ pub struct TestClock {
 /// When it tells nobody.
 pub fn status_place(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let usual = || {
-        let none = "the service tells its status nowhere: status-socket is none";
         usual_place("status-socket").ok_or_else(|| {
-            anyhow::anyhow!("{none} in {}; --socket names another place", default_file().display())
+            anyhow::anyhow!(
+                "the service tells its status nowhere, by {}: status-socket is none, or it is a dry run, which tells \
+                 it only where status-socket names a place; --socket asks another one",
+                default_file().display()
+            )
         })
     };
     given.map_or_else(usual, |path| Ok(place::expand(path)))

@@ -102,7 +102,7 @@ pub(super) fn folders(choices: &Choices) -> Vec<Fault> {
 }
 
 /// Where the service has the file of this setting: by the usual configuration file, or by default where that cannot be
-/// read or has faults; nothing where it says none.
+/// read or has faults; nothing where it says none, or a dry run that names no place.
 pub fn usual_place(name: &'static str) -> Option<PathBuf> {
     place_by(&default_file(), name)
 }
@@ -110,7 +110,10 @@ pub fn usual_place(name: &'static str) -> Option<PathBuf> {
 fn place_by(file: &Path, name: &'static str) -> Option<PathBuf> {
     let read = file::read(file).ok();
     let choices = read.filter(|choices| Settings::from_choices(choices).is_ok()).unwrap_or_default();
-    Reader::new(&choices).place_of(name)
+    let given = |name| choices.of(name).last();
+    let dry = given("dry-run").is_some_and(|choice| choice.value == "true");
+    let named = given(name).is_some() || (name == "event-file" && given("state-file").is_some());
+    if dry && !named { None } else { Reader::new(&choices).place_of(name) }
 }
 
 /// From the root, without detours. What links lead to is not looked at: the file need not be there yet.
@@ -158,6 +161,8 @@ mod tests {
         assert_eq!(place("status-socket"), Some(format!("{root}s")));
         let beside = Path::new(root).join("d").join(place::EVENT_NAME).display().to_string();
         assert_eq!(place("event-file").map(|path| path.replace('\\', "/")), Some(beside.replace('\\', "/")));
+        std::fs::write(&file, "dry-run = true").unwrap();
+        assert_eq!((place("status-socket"), place("event-file")), (None, None));
         std::fs::write(&file, "status-socket = 'none'\nevent-file = 'none'").unwrap();
         assert_eq!((place("status-socket"), place("event-file")), (None, None));
         std::fs::write(&file, format!("status-socket = '{root}s'\nleap = 'x'")).unwrap();

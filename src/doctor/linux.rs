@@ -47,7 +47,8 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     let clock = clock::Facts {
         looks: heard.looks.clone(),
         leftovers: heard.leftovers.clone(),
-        service: rights.service,
+        // One that only watches steers nothing.
+        service: rights.service.filter(|_| !request.dry_run),
         rivals: rivals.steering.iter().map(ToString::to_string).collect(),
         os: Os::Linux,
     };

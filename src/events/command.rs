@@ -43,8 +43,12 @@ pub fn run(options: &Events) -> Result<ExitCode, Failure> {
 
 fn kept_nowhere() -> Failure {
     let file = default_file();
-    let reason = "the service keeps no history: event-file or state-file is none";
-    Failure::new(NO_INPUT, anyhow::anyhow!("{reason} in {}; --file names another", file.display()))
+    let reason = "event-file or state-file is none, or it is a dry run, which keeps one only where event-file names it";
+    let error = anyhow::anyhow!(
+        "the service keeps no history, by {}: {reason}; --file names another",
+        file.display()
+    );
+    Failure::new(NO_INPUT, error)
 }
 
 fn line(event: &Event, json: bool) -> serde_json::Result<String> {
