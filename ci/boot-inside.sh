@@ -176,6 +176,15 @@ systemctl stop dantetimesync.service
 [ "$(systemctl is-active dantetimesync-wait.service)" = inactive ] || fail "what waited for the lock outlives it"
 program 2 'not running' runuser -u nobody -- dantetimesync status
 [ -s /var/lib/dantetimesync/events.jsonl ] || fail "no events are kept"
+
+echo "-- an upgrade over the running service"
+systemctl start dantetimesync.service || fail "it did not start"
+pid=$(value MainPID)
+dpkg --force-confold --install /deb/dantetimesync.deb >/dev/null 2>&1 || fail "the upgrade failed"
+is ActiveState active
+[ "$(value MainPID)" != "$pid" ] || fail "the old program still runs"
+program 0 'Locked' dantetimesync status --wait-locked 60
+systemctl stop dantetimesync.service
 kill "$leader"
 
 echo "-- takeover: refused while no server answers, undone where the service does not start, and given back"
