@@ -434,7 +434,7 @@ fn a_rival_that_is_running() {
     report.fails_by(&["rival-running"]);
     assert!(report.seen("rival-running").starts_with("chronyd (pid "));
     // No unit started it.
-    assert!(report.mend("rival-running").starts_with("kill "));
+    assert!(report.mend("rival-running").starts_with("sudo kill "));
 }
 
 #[test]
