@@ -35,8 +35,10 @@ pub struct Facts {
 pub struct Scope {
     /// The interfaces that are listened on.
     pub interfaces: Vec<String>,
-    /// Of them, those on which a leader is heard: there nothing that matters is dropped.
+    /// Of them, those on which a leader is heard: no rule drops all that comes from it.
     pub heard: Vec<String>,
+    /// Of these, those on which Syncs are missing: a rule may limit them.
+    pub losing: Vec<String>,
     /// A time server has answered, or none is asked.
     pub ntp_answered: bool,
 }
@@ -95,22 +97,20 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 
 /// One finding for both ports of all interfaces: the first that is dropped for sure, else the first that may be.
 fn ptp(facts: &Facts) -> Option<Finding> {
-    let fates =
-        facts.scope.interfaces.iter().filter(|name| !facts.scope.heard.contains(name)).flat_map(|name| {
-            [EVENT_PORT, GENERAL_PORT].map(|port| {
-                let packet = Packet {
-                    interface: Some(name),
-                    destination: GROUP,
-                    to: port,
-                    from: 50_000,
-                    answer: false,
-                };
-                (name, port, facts.rules.fate(Hook::Input, &packet))
-            })
-        });
+    let Scope { interfaces, heard, losing, .. } = &facts.scope;
+    let doubtful = interfaces.iter().filter(|name| !heard.contains(name) || losing.contains(name));
+    let fates = doubtful.flat_map(|name| {
+        [EVENT_PORT, GENERAL_PORT].map(|port| {
+            let packet =
+                Packet { interface: Some(name), destination: GROUP, to: port, from: 50_000, answer: false };
+            (name, port, facts.rules.fate(Hook::Input, &packet))
+        })
+    });
     let mut may = None;
     for (name, port, fate) in fates {
         match fate {
+            // What is heard is not dropped, whatever the rules seem to say.
+            Fate::Dropped(_) if heard.contains(name) => {}
             Fate::Dropped(culprit) => {
                 return Some(Problem::FirewallDropsPtp.seen(
                     format!("UDP {port} on {name} is dropped by {culprit}"),
@@ -122,8 +122,13 @@ fn ptp(facts: &Facts) -> Option<Finding> {
         }
     }
     may.map(|(name, port, culprit)| {
+        let why = if losing.contains(name) {
+            "Syncs are missing there, and it may be that the rules limit them"
+        } else {
+            "not all conditions of the rules are understood here"
+        };
         Problem::FirewallMayDrop.seen(
-            format!("UDP {port} on {name} may be dropped by {culprit}: not all of its conditions are understood here"),
+            format!("UDP {port} on {name} may be dropped by {culprit}: {why}"),
             mend_ptp(&culprit, name),
         )
     })

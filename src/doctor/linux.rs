@@ -10,6 +10,7 @@ use super::host::Host;
 use super::listen::{Plan, Session};
 use super::measured::{arrived_since, best_link, clock_now, measured};
 use super::os::Os;
+use super::traffic::{Link, Tally};
 use super::{
     clock, config, firewall, interfaces, leader, machine, multicast, ntp, packets, ports, processor, rights,
     rivals, service, stamps, state,
@@ -53,10 +54,13 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
         os: Os::Linux,
     };
     let multicast = multicast::look(host, &memberships, &heard, &subnets, named);
-    let qualified = heard.links.iter().filter(|link| !link.qualified().is_empty());
+    let qualified = || heard.links.iter().filter(|link| !link.qualified().is_empty());
+    let losing = qualified().filter(|link| link.tallies.iter().any(Tally::loses));
+    let name = |link: &Link| link.interface.name.clone();
     let scope = firewall::Scope {
         interfaces: cards.listening().map(|card| card.name.clone()).collect(),
-        heard: qualified.map(|link| link.interface.name.clone()).collect(),
+        heard: qualified().map(name).collect(),
+        losing: losing.map(name).collect(),
         ntp_answered: heard.servers.is_empty()
             || heard.servers.iter().any(|server| !server.answers.is_empty()),
     };

@@ -13,8 +13,6 @@ const JOINED_MAX: Span = Span::from_secs(5);
 const SILENT_INTERVALS: i64 = 10;
 /// Ten intervals of Dante's 250 ms.
 const SILENT_MIN: Span = Span::from_ms(2_500);
-/// A cable loses nothing; a share above this, with two lost at least, is told.
-const LOST_MAX: f64 = 0.01;
 /// Dante sends every 250 ms; what is slower than about once a second or faster than 16 a second is no usual leader.
 const INTERVAL_MIN: Span = Span::from_ms(55);
 const INTERVAL_MAX: Span = Span::from_ms(1_100);
@@ -210,13 +208,13 @@ impl Facts<'_> {
             });
         }
         found.extend(self.silence(link, tally));
-        let (lost, missing) = (tally.lost(), tally.expected.saturating_sub(tally.syncs));
-        if lost > LOST_MAX && missing >= 2 {
+        if tally.loses() {
             found.push(Problem::SyncsLost.seen(
                 format!(
-                    "{missing} of {} Syncs of {id} did not come by {name} ({:.0} %)",
+                    "{} of {} Syncs of {id} did not come by {name} ({:.0} %)",
+                    tally.missing(),
                     tally.expected,
-                    lost * 100.0
+                    tally.lost() * 100.0
                 ),
                 self.os.either(
                     format!(

@@ -23,6 +23,8 @@ const TABLE_MAX: usize = 32;
 const GAP_MAX: u16 = 64;
 /// Syncs that are further apart than this have a pause between them: ten intervals of Dante's 250 ms, and some.
 const PAUSE_MIN: Span = Span::from_secs(3);
+/// A cable loses nothing; a share above this, with two lost at least, is told.
+const LOST_MAX: f64 = 0.01;
 /// Samples that are kept: an hour at four a second, and more.
 const SAMPLES_MAX: usize = 20_000;
 
@@ -309,6 +311,16 @@ impl Tally {
     pub fn lost(&self) -> f64 {
         let (came, expected) = (as_f64(self.syncs), as_f64(self.expected));
         if expected > 0.0 { (1.0 - came / expected).clamp(0.0, 1.0) } else { 0.0 }
+    }
+
+    /// How many those are.
+    pub fn missing(&self) -> u64 {
+        self.expected.saturating_sub(self.syncs)
+    }
+
+    /// More are lost than a cable loses.
+    pub fn loses(&self) -> bool {
+        self.lost() > LOST_MAX && self.missing() >= 2
     }
 }
 

@@ -92,6 +92,26 @@ fn what_is_not_understood_may_be() {
 }
 
 #[test]
+fn where_syncs_are_missing_a_rule_may_limit_them() {
+    let among = |rules: &[&str]| {
+        let mut losing = facts(&nft("accept", rules));
+        losing.scope.heard = vec!["eth0".to_owned()];
+        assert_eq!(check(&losing)[0].problem, None);
+        losing.scope.losing = vec!["eth0".to_owned()];
+        check(&losing).remove(0)
+    };
+    let found = among(&[r#"{"limit":{"rate":3,"per":"second","inv":true}},{"drop":null}"#]);
+    assert_eq!(found.problem, Some(Problem::FirewallMayDrop));
+    assert!(
+        found.seen.contains("rule 4 of chain inet filter input: Syncs are missing there"),
+        "{}",
+        found.seen
+    );
+    // A rule that would drop all of them is misread: some come.
+    assert_eq!(among(&[DROP_319]).problem, None);
+}
+
+#[test]
 fn answers_of_time_servers_need_a_way_in() {
     let shut = nft("drop", &[LOOPBACK, MULTICAST]);
     assert_eq!(problem(&shut), Some(Problem::FirewallDropsNtp));
