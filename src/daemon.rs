@@ -222,7 +222,7 @@ fn open_when_up(
         if now - began >= READY_AFTER {
             outside.notifier.ready("waiting for a network interface");
         }
-        outside.audience.hear_waiting(&error.to_string());
+        outside.audience.hear_waiting(began, &error.to_string());
         outside.notifier.beat(now, || "waiting for a network interface".to_owned());
         // Before the loop there is nothing to poll yet.
         pass(LOOK_EVERY);

@@ -332,16 +332,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Before the loop runs: nothing is known but the time, and why nothing is done yet.
-    pub fn before_start(raw: Timestamp<Raw>, reason: &str) -> Self {
+    /// Before the loop runs: nothing is known but the time, why nothing is done yet, and since when.
+    pub fn before_start(raw: Timestamp<Raw>, since: Timestamp<Raw>, reason: &str) -> Self {
         Self {
             raw_ns: raw.as_ns(),
             system_ns: None,
-            uptime_ns: 0,
+            uptime_ns: (raw - since).as_ns(),
             state: State::Starting,
             reason: reason.to_owned(),
             fault: None,
-            state_age_ns: 0,
+            state_age_ns: (raw - since).as_ns(),
             locked_for_ns: None,
             locks: 0,
             leader: None,

@@ -12,6 +12,7 @@ use crate::net::PtpNetwork;
 use crate::ntp::NtpSource;
 use crate::snapshot::Snapshot;
 use crate::status::StatusServer;
+use crate::time::{Raw, Timestamp};
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -31,11 +32,11 @@ impl Audience {
         }
     }
 
-    /// Before the loop runs: why it does not yet.
-    pub fn hear_waiting(&self, reason: &str) {
+    /// Before the loop runs: why it does not yet, and since when.
+    pub fn hear_waiting(&self, since: Timestamp<Raw>, reason: &str) {
         if let Some(status) = &self.status {
             let fault = Some(reason.to_owned());
-            status.publish(Snapshot { fault, ..Snapshot::before_start(raw_clock(), reason) });
+            status.publish(Snapshot { fault, ..Snapshot::before_start(raw_clock(), since, reason) });
         }
     }
 

@@ -144,7 +144,7 @@ impl Follower for StandIn {
             rate: error.map(|_| BoundedRate { value_ppb: 0.0, bound_ppb: 800.0 * self.bound_factor }),
             target: self.target,
             network: self.network.counters(),
-            ..Snapshot::before_start(reading.raw, "")
+            ..Snapshot::before_start(reading.raw, reading.raw, "")
         }
     }
 }

@@ -12,8 +12,9 @@ pub const PULL_UP_CURE: &str = "in Dante Controller: set Sample Rate Pull-up of 
 /// this long is gone.
 const STRAY_MEMORY: Span = Span::from_secs(60);
 
-/// Until then a start has not seen all that there may be: other groups are joined after 10 s of silence.
-const LOOKING: Span = Span::from_secs(30);
+/// Until then a start has not seen all that there may be: other groups are joined after 10 s of silence, and of a lone
+/// leader there one packet in 8 s gets through the filter.
+const LOOKING: Span = Span::from_secs(60);
 
 /// A leader is there as long as its last Sync is no older than so many intervals, within the limits below.
 const HEARD_INTERVALS: i64 = 4;
@@ -83,8 +84,6 @@ pub enum Obstacle {
     NoLeader {
         /// Where is listened.
         interfaces: String,
-        /// Packets received.
-        received: u64,
     },
     /// Nothing of PTP is heard.
     Nothing {
@@ -174,7 +173,7 @@ impl Obstacle {
                     .to_owned()
             }
             Self::Nothing { early: true, .. } => {
-                "wait: after half a minute it is known whether anything of PTP is there".to_owned()
+                "wait: after a minute it is known whether anything of PTP is there".to_owned()
             }
             Self::Nothing { interfaces, .. } => format!(
                 "is {interfaces} on the Dante network (--interface chooses another), does the firewall let UDP ports \
@@ -223,8 +222,8 @@ impl std::fmt::Display for Obstacle {
             Self::OnlyVersionTwo => {
                 f.write_str("only PTPv2 is heard (AES67 or ST 2110), not Dante's own PTPv1")
             }
-            Self::NoLeader { interfaces, received } => {
-                write!(f, "PTP arrives on {interfaces} ({received} packets), but nothing of a leader")
+            Self::NoLeader { interfaces } => {
+                write!(f, "PTP arrives on {interfaces}, but nothing of a leader")
             }
             Self::Nothing { interfaces, .. } => {
                 write!(f, "no PTP, and so no Dante leader, is heard on {interfaces}")
@@ -328,9 +327,9 @@ fn unheard(snapshot: &Snapshot) -> Option<Obstacle> {
     if snapshot.state != State::NoLeader || snapshot.leaders.iter().any(|leader| leader.qualified) {
         return None;
     }
-    let (interfaces, received) = (interfaces(snapshot), snapshot.network.received);
-    Some(if received > 0 && lately(snapshot.received_age_ns) {
-        Obstacle::NoLeader { interfaces, received }
+    let interfaces = interfaces(snapshot);
+    Some(if snapshot.network.received > 0 && lately(snapshot.received_age_ns) {
+        Obstacle::NoLeader { interfaces }
     } else {
         Obstacle::Nothing { interfaces, early: Span::from_ns(snapshot.uptime_ns) < LOOKING }
     })

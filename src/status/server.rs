@@ -180,7 +180,7 @@ mod tests {
     /// Longer than the system takes of a connection that nobody reads.
     #[cfg(unix)]
     fn endless() -> Snapshot {
-        Snapshot::before_start(Timestamp::EPOCH, &"x".repeat(600 * 1024))
+        Snapshot::before_start(Timestamp::EPOCH, Timestamp::EPOCH, &"x".repeat(600 * 1024))
     }
 
     #[cfg(unix)]
@@ -231,7 +231,7 @@ mod tests {
         hanging.iter_mut().for_each(|it| it.read_exact(&mut [0]).unwrap());
         let served = || *server.shared.served.lock().unwrap();
         wait_until("all places are taken", || served() == SERVED_MAX);
-        server.publish(Snapshot::before_start(Timestamp::EPOCH, "short"));
+        server.publish(Snapshot::before_start(Timestamp::EPOCH, Timestamp::EPOCH, "short"));
         let began = Instant::now();
         let mut ninth = transport::connect(&path).unwrap();
         ninth.set_time_limit(Duration::from_secs(60)).unwrap();
@@ -254,8 +254,10 @@ mod tests {
         talking.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
         // The server's own end of it, looked at after the answer.
         let shared = Shared::default();
-        *shared.slot.lock().unwrap() =
-            Some(Arc::new(Status::new(Snapshot::before_start(Timestamp::EPOCH, "x"), false)));
+        *shared.slot.lock().unwrap() = Some(Arc::new(Status::new(
+            Snapshot::before_start(Timestamp::EPOCH, Timestamp::EPOCH, "x"),
+            false,
+        )));
         serve_on(&mut connection, &shared).unwrap();
         let mut said = [0; 3];
         connection.read_exact(&mut said).unwrap();

@@ -150,7 +150,7 @@ fn full() -> Status {
             event(7_986, EventKind::Step, "stepped the clock by +2.314 s"),
             event(7_980, EventKind::State, "Acquiring → Locked"),
         ],
-        ..Snapshot::before_start(Timestamp::from_ns(seconds(90_000)), "")
+        ..Snapshot::before_start(Timestamp::from_ns(seconds(90_000)), Timestamp::from_ns(seconds(90_000)), "")
     };
     Status { version: "0.1.0".to_owned(), pid: 4711, ..Status::new(snapshot, false) }
 }
@@ -405,7 +405,7 @@ fn obstacle(change: impl FnOnce(&mut Snapshot)) -> Option<Obstacle> {
 
 #[test]
 fn what_was_seen_long_ago_is_no_obstacle_now() {
-    let nobody = || Obstacle::NoLeader { interfaces: "eth0".to_owned(), received: 63_870 };
+    let nobody = || Obstacle::NoLeader { interfaces: "eth0".to_owned() };
     let nothing = || Obstacle::Nothing { interfaces: "eth0".to_owned(), early: false };
     let no_syncs = || Obstacle::NoSyncs { interfaces: "eth0".to_owned() };
     for (age, lately) in [(Some(seconds(59)), true), (None, true), (Some(seconds(61)), false)] {
@@ -738,7 +738,13 @@ fn nobody_who_hangs_keeps_others_waiting_and_nothing_is_read_from_them() {
     let mut late = String::new();
     hanging.into_iter().next_back().unwrap().read_to_string(&mut late).unwrap();
     assert!(serde_json::from_str::<Status>(&late).is_ok(), "{late}");
-    assert_eq!(Snapshot::before_start(Timestamp::<Raw>::EPOCH, "x").reason, "x");
+}
+
+#[test]
+fn who_waits_for_a_network_says_for_how_long() {
+    let (since, now) = (Timestamp::<Raw>::EPOCH, Timestamp::from_ns(seconds(75)));
+    let waiting = Status::new(Snapshot::before_start(now, since, "no cable"), false);
+    assert_eq!(words::headline(&waiting, Span::ZERO), "Not locked, Starting for 75 s: no cable");
 }
 
 #[test]
