@@ -154,6 +154,23 @@ fn without_that_wish_the_kernel_hears_of_no_leap_second() {
 }
 
 #[test]
+fn a_leap_second_is_an_event_and_no_fault_of_the_servers() {
+    let mut play = before_a_leap_second(LeapMode::Slew);
+    play.run(116);
+    let steps = play.steps().len();
+    {
+        let mut world = play.world.borrow_mut();
+        world.ntp_ahead -= SECOND;
+        world.leap = Leap::None;
+    }
+    play.run(60);
+    let told = play.events(EventKind::Utc);
+    let leaps: Vec<_> = told.iter().filter(|text| text.starts_with("leap second")).collect();
+    assert_eq!(leaps, ["leap second: UTC has moved by -1.000 s"], "{told:?}");
+    assert_eq!((play.steps().len(), play.snapshot().state), (steps, State::Locked));
+}
+
+#[test]
 fn other_choices_while_locked_neither_step_nor_unlock() {
     let mut play = Play::with(limited(Span::from_ms(500)), |_| {});
     play.run(120);
