@@ -77,6 +77,35 @@ systemctl start dantetimesync.service && fail "it started"
 is ExecMainStatus 78
 journal_has '/etc/dantetimesync/config.toml:1: utc-slew: found 900, allowed 1 to 500 ppm' 20
 
+echo "-- bad arguments, another program that steers, a second one: 64, 69, 75, and not started again"
+ends_with() { # exit code
+    systemctl reset-failed dantetimesync.service
+    systemctl start dantetimesync.service && fail "it started"
+    is ExecMainStatus "$1"
+    sleep 0.5
+    is ActiveState failed
+    is NRestarts 0
+}
+same="RestartSec=100ms
+AmbientCapabilities=
+AmbientCapabilities=$rights
+CapabilityBoundingSet=
+CapabilityBoundingSet=$rights"
+settings
+unit "$same" ExecStart= 'ExecStart=/usr/bin/dantetimesync --no-such-flag'
+ends_with 64
+unit "$same"
+cp "$(command -v sleep)" /tmp/chronyd
+/tmp/chronyd 60 &
+rival=$!
+ends_with 69
+kill "$rival"
+/usr/bin/flock /run/dantetimesync.lock sleep 60 &
+holder=$!
+sleep 0.2
+ends_with 75
+kill "$holder"
+
 echo "-- without a network it is ready within 3 s, in its sandbox, and waits"
 # As with a cable that is not plugged in: whatever waits for the network waits long.
 cat >/etc/systemd/system/slow-network.service <<'UNIT'
@@ -207,7 +236,7 @@ dantetimesync service takeover --patience 1
 chrony_is active enabled
 /deb/leader --interface 127.0.0.1 --ntp 127.0.0.1:1123 >/deb/leader.log 2>&1 &
 # The right is missing, so it ends with 77, and chrony gets the clock back.
-dantetimesync service takeover && fail "it took over"
+program 71 'a permission is missing (exit code 77)' dantetimesync service takeover
 chrony_is active enabled
 [ ! -e /var/lib/dantetimesync-takeover.json ] || fail "something is still remembered"
 settings 'ntp-server = "127.0.0.1:1123"' 'interface = "lo"' 'dry-run = true'

@@ -30,6 +30,20 @@ pub const NO_PERMISSION: u8 = 77;
 /// The configuration file has faults.
 pub const CONFIG: u8 = 78;
 
+/// What the service's code says, for people; nothing where it is none of ours.
+pub fn meaning(code: u8) -> Option<&'static str> {
+    Some(match code {
+        USAGE => "bad arguments",
+        NO_INPUT => "the interface or a file does not exist",
+        UNAVAILABLE => "another program steers the clock",
+        OS_ERROR => "no usable network, or a port is taken",
+        TEMPORARY => "it was running already",
+        NO_PERMISSION => "a permission is missing",
+        CONFIG => "the configuration file has faults",
+        _ => return None,
+    })
+}
+
 /// Writes to standard output; a reader that has seen enough (`| head`) is no fault.
 pub fn print(text: &str) {
     use std::io::Write;

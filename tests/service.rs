@@ -15,7 +15,8 @@ use dantetimesync::time::{Rate, Span};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dantetimesync");
 
-/// Keeps units in folders: `files`, `active`, `enabled`; what is in `stuck` refuses. `exec` has command lines.
+/// Keeps units in folders: `files`, `active`, `enabled`; what is in `stuck` refuses. `exec` has command lines, `code`
+/// exit codes.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 cd "$FAKE" || exit 1
 echo "$*" >>log
@@ -28,7 +29,11 @@ case $what in
 list-units) for u in $(ls active); do echo "$u loaded active running $u"; done ;;
 list-unit-files) for u in $(ls files); do [ -e "enabled/$u" ] && echo "$u enabled enabled" || echo "$u disabled enabled"; done ;;
 is-active) if [ -e "active/$unit" ]; then echo active; else echo inactive; exit 3; fi ;;
-show) cat "exec/$unit" 2>/dev/null ;;
+show)
+    case $1,$2 in
+    *ExecMainStatus*) cat "code/$unit" 2>/dev/null ;;
+    *) cat "exec/$unit" 2>/dev/null ;;
+    esac ;;
 daemon-reload) ;;
 enable|disable|start|stop)
     [ ! -e "stuck/$unit" ] || { echo "$unit is stuck" >&2; exit 1; }
@@ -50,7 +55,7 @@ struct Computer {
 impl Computer {
     fn new() -> Self {
         let computer = Self { folder: tempfile::tempdir().expect("a folder") };
-        for name in ["bin", "files", "active", "enabled", "stuck", "exec"] {
+        for name in ["bin", "files", "active", "enabled", "stuck", "exec", "code"] {
             fs::create_dir(computer.path(name)).expect("a folder");
         }
         computer.script("systemctl", SYSTEMCTL);
@@ -199,6 +204,16 @@ fn a_takeover_that_fails_half_way_gives_everything_back() {
     );
     assert!(!computer.has("active/dantetimesync.service"), "{said}");
     assert!(!computer.has("enabled/dantetimesync.service"), "{said}");
+}
+
+#[test]
+fn a_takeover_says_why_the_service_did_not_start() {
+    let computer = Computer::new();
+    computer.touch("stuck/dantetimesync.service");
+    fs::write(computer.path("code/dantetimesync.service"), "77\n").unwrap();
+    let (code, said) = computer.takeover(&computer.config("skip-ntp = true"), &[]);
+    assert_eq!(code, 71, "{said}");
+    assert!(said.contains("did not start: a permission is missing (exit code 77)"), "{said}");
 }
 
 #[test]

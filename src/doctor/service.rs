@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::finding::{Check, Finding, Problem};
 use super::os::Os;
+use crate::exit;
 
 /// The unit of systemd.
 const UNIT: &str = "dantetimesync.service";
@@ -142,7 +143,9 @@ fn check_unit(unit: &Unit, process: Option<u32>, facts: &Facts) -> Vec<Finding> 
         let code = if process.is_some() {
             String::new()
         } else {
-            format!(" ({}, exit code {code}){}", unit.result, meaning(code))
+            let meaning = code.parse().ok().and_then(exit::meaning);
+            let meaning = meaning.map_or_else(String::new, |meaning| format!(": {meaning}"));
+            format!(" ({}, exit code {code}){meaning}", unit.result)
         };
         let seen = if unit.restarting {
             format!("the service ends again and again{code}; restarted {} times", unit.restarts)
@@ -185,20 +188,6 @@ fn check_unit(unit: &Unit, process: Option<u32>, facts: &Facts) -> Vec<Finding> 
         ));
     }
     found
-}
-
-/// What our exit codes mean.
-fn meaning(code: &str) -> &'static str {
-    match code {
-        "64" => ": bad arguments",
-        "66" => ": the interface or a file does not exist",
-        "69" => ": another program steers the clock",
-        "71" => ": no usable network, or a port is taken",
-        "75" => ": it was running already",
-        "77" => ": a permission is missing",
-        "78" => ": the configuration file has faults",
-        _ => "",
-    }
 }
 
 fn check_status(facts: &Facts) -> Vec<Finding> {

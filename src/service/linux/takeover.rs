@@ -13,7 +13,7 @@ use super::{Takeover, answer, cannot};
 use crate::cli::Service;
 use crate::config::Choices;
 use crate::daemon::rivals;
-use crate::exit::{FAILED, Failure, NO_INPUT, UNAVAILABLE};
+use crate::exit::{self, FAILED, Failure, NO_INPUT, UNAVAILABLE};
 use crate::time::Span;
 
 /// More than the units of all time services there are take.
@@ -101,7 +101,9 @@ pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
     let done = stop(&systemctl, &rivals).and_then(|()| start(&systemctl, options));
     if let Err(failure) = done {
         println!("that did not work: everything is put back as it was");
-        put_back(&systemctl, &ours, rivals, &before, &memory)?;
+        if let Err(other) = put_back(&systemctl, &ours, rivals, &before, &memory) {
+            println!("not everything could be: {:#}", other.error);
+        }
         return Err(failure);
     }
     Ok(ExitCode::SUCCESS)
@@ -181,10 +183,14 @@ fn start(systemctl: &Systemctl, options: &Takeover) -> Result<(), Failure> {
             anyhow::anyhow!("{} steers the clock and is no service: end it, and try again", left.join(", "));
         return Err(Failure::new(UNAVAILABLE, reason));
     }
-    systemctl.act(&["enable", "--now", UNIT]).map_err(|failure| Failure {
-        error: failure.error.context("the service did not start; `journalctl -u dantetimesync` says why"),
-        ..failure
-    })?;
+    if let Err(failure) = systemctl.act(&["enable", "--now", UNIT]) {
+        let code = systemctl.property(UNIT, "ExecMainStatus")?;
+        let meaning = code.parse().ok().and_then(exit::meaning);
+        let because = meaning.map_or_else(String::new, |meaning| format!(": {meaning} (exit code {code})"));
+        let told =
+            format!("the service did not start{because}; `journalctl -u dantetimesync` has its last words");
+        return Err(Failure { error: failure.error.context(told), ..failure });
+    }
     println!("{UNIT} runs, and is started at boot");
     Ok(())
 }
