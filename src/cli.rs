@@ -4,11 +4,13 @@ mod service;
 
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::allowed::Allowed;
 use crate::config::{default_file, parse, usual_place};
 use crate::place::{self, EVENT_FILE, STATUS_SOCKET};
+use crate::time::Span;
 pub use service::Service;
 
 /// Makes this computer's system clock tick with a Dante audio network.
@@ -103,7 +105,7 @@ pub struct Status {
     #[arg(long)]
     pub json: bool,
     /// Wait until the clock is locked, at most so long.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds::<1, 86_400>)]
     pub wait_locked: Option<u32>,
     /// Where the service tells its status.
     #[arg(long, value_name = "PATH", help = status_help())]
@@ -135,7 +137,7 @@ pub struct Monitor {
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
     /// How long to listen.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds::<1, 86_400>)]
     pub seconds: u32,
     /// Print the verdict as JSON.
     #[arg(long)]
@@ -170,7 +172,7 @@ pub struct Events {
 #[command(after_help = "Example: dantetimesync demo --seconds 90 --leader-ppm-step 25")]
 pub struct Demo {
     /// How long to run.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(20..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds::<20, 86_400>)]
     pub seconds: u32,
     /// How fast the leader's clock runs, in ppm.
     #[arg(long, value_name = "PPM", default_value_t = 40.0, allow_negative_numbers = true, value_parser = parse_ppm)]
@@ -224,7 +226,7 @@ pub struct Doctor {
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
     /// How long to listen. A switch that cuts multicast off does so after some minutes: 300 would see it.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=3_600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = seconds::<2, 3_600>)]
     pub seconds: u32,
     /// As if the service was told to ask this NTP server (may be given several times).
     #[arg(long, value_name = "HOST", action = ArgAction::Append)]
@@ -356,9 +358,40 @@ fn history_help() -> String {
     format!("The history [default: event-file in the configuration file, or {EVENT_FILE}]")
 }
 
+/// What somebody wanted who wrote a command that does not exist, where that can be known.
+pub fn hint(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let command = match word.as_str() {
+        "restart" if cfg!(windows) => {
+            "dantetimesync service stop, then dantetimesync service start".to_owned()
+        }
+        "start" | "stop" if cfg!(windows) => format!("dantetimesync service {word}"),
+        "start" | "stop" | "restart" | "reload" | "enable" | "disable" if cfg!(unix) => {
+            format!("sudo systemctl {word} dantetimesync.service")
+        }
+        "install" | "uninstall" | "takeover" | "release" => format!("dantetimesync service {word}"),
+        "log" | "logs" | "history" => "dantetimesync events".to_owned(),
+        "config" => "dantetimesync check-config".to_owned(),
+        "run" | "daemon" => "dantetimesync, without a command".to_owned(),
+        _ => return None,
+    };
+    Some(format!("Perhaps this is meant: {command}"))
+}
+
 /// A subdomain's name, NUL padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subdomain(pub [u8; 16]);
+
+/// Whole seconds, or a length of time like 90s, 5m or 1h.
+fn seconds<const MIN: u32, const MAX: u32>(text: &str) -> Result<u32, String> {
+    let whole = |span: Span| {
+        let seconds = span.as_ns() / Span::from_secs(1).as_ns();
+        (Span::from_secs(seconds) == span).then_some(seconds)
+    };
+    let given = text.parse().ok().or_else(|| u32::try_from(whole(parse::span(text)?)?).ok());
+    let wanted = || format!("allowed {MIN} to {MAX} whole seconds, also as a length of time like 90s or 5m");
+    given.filter(|seconds| (MIN..=MAX).contains(seconds)).ok_or_else(wanted)
+}
 
 fn parse_ppm(text: &str) -> Result<f64, String> {
     let ppm: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
@@ -378,6 +411,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_may_be_a_length_of_time() {
+        let read = seconds::<2, 3_600>;
+        assert_eq!((read("2"), read("90s"), read("5m"), read("1h")), (Ok(2), Ok(90), Ok(300), Ok(3_600)));
+        for text in ["1", "3601", "2h", "1500ms", "-5", "", "5 parsecs", "1e3", "99999999999999999999h"] {
+            assert!(read(text).unwrap_err().contains("2 to 3600"), "{text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! it has `time` where nobody else stamps its lines.
 
 use std::fmt::{Debug, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -29,6 +30,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// The log was started, and its lines are JSON.
+static JSON: AtomicBool = AtomicBool::new(false);
+
 /// The log, whose level can be changed.
 #[derive(Debug)]
 pub struct Log {
@@ -42,6 +46,7 @@ impl Log {
         let journal = is_journal();
         let log = tracing_subscriber::registry().with(filter);
         let layer = fmt::layer().with_writer(writer()).with_ansi(false);
+        JSON.store(format == LogFormat::Json, Ordering::Relaxed);
         // A second start, as in tests, leaves the first one's form.
         let _ = match format {
             LogFormat::Json => log.with(layer.event_format(Lines { journal, json: true })).try_init(),
@@ -70,9 +75,15 @@ fn writer() -> fn() -> std::io::Stderr {
 #[cfg(windows)]
 use crate::service::windows::log_writer as writer;
 
-/// What a line on standard error begins with: the priority, where the journal reads it, and nothing elsewhere.
-pub fn priority(level: Level) -> &'static str {
-    if is_journal() { head(level) } else { "" }
+/// The last words of a program that ends with an error: in the form of its log if it has begun one, whatever the
+/// level of that.
+pub fn last_words(error: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        tracing::error!("{error}");
+        return;
+    }
+    let head = if is_journal() { head(Level::ERROR) } else { "" };
+    error.lines().for_each(|line| eprintln!("{head}{line}"));
 }
 
 /// Priorities of syslog.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dantetimesync::cli::{Cli, Command};
+use dantetimesync::cli::{Cli, Command, hint};
 use dantetimesync::exit::USAGE;
 use dantetimesync::{config, daemon, demo, doctor, events, log, monitor, replay, sim, status, test_clock};
 
@@ -14,6 +14,9 @@ fn main() -> ExitCode {
             // clap's own code 2 means "misuse of a shell builtin"; service managers know 64.
             let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
             let _ = error.print();
+            if let Some(hint) = hint(&error) {
+                eprintln!("\n{hint}");
+            }
             return code;
         }
     };
@@ -36,12 +39,11 @@ fn main() -> ExitCode {
         Some(Command::Service(command)) => dantetimesync::service::windows::run(command),
     };
     outcome.unwrap_or_else(|failure| {
-        let head = log::priority(tracing::Level::ERROR);
         let error = format!("{:#}", failure.error);
         // Some begin with its name anyway.
         let told =
             if error.starts_with("dantetimesync ") { error } else { format!("dantetimesync: {error}") };
-        told.lines().for_each(|line| eprintln!("{head}{line}"));
+        log::last_words(&told);
         ExitCode::from(failure.code)
     })
 }

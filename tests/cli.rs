@@ -124,7 +124,8 @@ fn bad_arguments_exit_with_64_and_name_the_value_and_what_is_allowed() {
         (&["--subdomain", "much-too-long-a-name"], &["much-too-long-a-name", "1 to 16"]),
         (&["--capture", "some"], &["some", "auto", "udp", "raw"]),
         (&["--subdomain", "_ALT1"], &["_ALT1", "cannot follow"]),
-        (&["demo", "--seconds", "5"], &["5", "20..=86400"]),
+        (&["demo", "--seconds", "5"], &["5", "20 to 86400"]),
+        (&["doctor", "--seconds", "2h"], &["2h", "2 to 3600", "5m"]),
         (&["demo", "--leader-ppm", "1000"], &["1000", "-400 to 400 ppm"]),
         (&["simulate", "s1.toml", "--seeds", "0"], &["0", "1..=10000"]),
         (&["simulate"], &["<FILES>"]),
@@ -133,6 +134,11 @@ fn bad_arguments_exit_with_64_and_name_the_value_and_what_is_allowed() {
         (&["replay"], &["<FILE>"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["no-such-command"], &["no-such-command"]),
+        (
+            &["start"],
+            &["start", if cfg!(windows) { "dantetimesync service start" } else { "sudo systemctl start" }],
+        ),
+        (&["uninstall"], &["uninstall", "dantetimesync service uninstall"]),
         (&["-v", "--quiet"], &["--quiet"]),
     ] {
         let Run { code, out, err } = run(arguments);
@@ -149,6 +155,17 @@ fn an_unknown_interface_exits_with_66_and_lists_what_there_is() {
     assert_eq!(code, 66, "{err}");
     assert!(err.contains("nosuch0") && err.contains("does not exist"), "{err}");
     assert!(err.contains("there are: ") || err.contains("there is no other"), "{err}");
+}
+
+#[test]
+fn the_last_words_have_the_form_of_the_log() {
+    let arguments =
+        ["--interface", "nosuch0", "--skip-ntp", "--dry-run", "--log-format", "json", "--log-level"];
+    let Run { code, err, .. } = run(&[&arguments[..], &["warn"]].concat());
+    assert_eq!(code, 66, "{err}");
+    let last: serde_json::Value = serde_json::from_str(err.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["level"], "error", "{err}");
+    assert!(last["message"].as_str().expect("a message").contains("nosuch0"), "{err}");
 }
 
 /// On Windows raw capture exists, and then goes on.
