@@ -529,6 +529,14 @@ fn a_firewall_rule_that_drops_and_the_command_that_mends_it() {
     report.fails_by(&["blocked-here", "firewall-drops-ptp"]);
     world.here(report.mend("firewall-drops-ptp"));
     world.doctor("").fails_by(&[]);
+    // One Sync of four is over the limit.
+    world.here("nft 'flush chain inet filter input; chain inet filter input { policy accept; }; add rule inet filter input udp dport 319 limit rate over 3/second burst 2 packets drop'");
+    let report = world.doctor("");
+    report.fails_by(&[]);
+    report.warns_of("syncs-lost");
+    report.warns_of("firewall-may-drop");
+    world.here(report.mend("firewall-may-drop"));
+    assert!(world.doctor("").findings().all(|finding| finding["problem"] != "firewall-may-drop"));
 }
 
 #[test]
