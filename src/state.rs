@@ -22,6 +22,8 @@ pub const VERSION: u32 = 1;
 const RATE_MAX: f64 = 1e6;
 /// Uncertainties and noise beyond this are worth nothing (ns; ppb).
 const SIGMA_MAX: f64 = 1e12;
+/// Nothing is known better than this (ns; ppb), and what is not uncertain at all cannot be mended.
+const SIGMA_MIN: f64 = 1e-3;
 /// More leaders than are ever kept.
 const RATES_MAX: usize = 32;
 
@@ -176,10 +178,10 @@ impl SavedState {
     }
 
     fn check(&self) -> Result<(), StateError> {
-        within("leader_sigma_ns", self.leader_sigma_ns, 0.0, SIGMA_MAX)?;
+        within("leader_sigma_ns", self.leader_sigma_ns, SIGMA_MIN, SIGMA_MAX)?;
         within("rate_ppb", self.rate_ppb, -RATE_MAX, RATE_MAX)?;
-        within("rate_sigma_ppb", self.rate_sigma_ppb, 0.0, RATE_MAX)?;
-        within("wander_ppb", self.wander_ppb, 0.0, RATE_MAX)?;
+        within("rate_sigma_ppb", self.rate_sigma_ppb, SIGMA_MIN, RATE_MAX)?;
+        within("wander_ppb", self.wander_ppb, SIGMA_MIN, RATE_MAX)?;
         within("drift_wander_ppb", self.drift_wander_ppb, 0.0, RATE_MAX)?;
         within("noise.sigma_ns", self.noise.sigma_ns, 1.0, SIGMA_MAX)?;
         within("noise.lambda_ns", self.noise.lambda_ns, 1.0, SIGMA_MAX)?;

@@ -143,13 +143,7 @@ impl Noise {
         let Self { sigma, lambda, outliers, news, .. } = *self;
         let prior = prior.max(PHASE_FLOOR);
         let blur = prior + sigma * sigma;
-        let spread = blur.sqrt();
-        // The edge z = phase + gauss is normal around blur/λ, cut off above at the innovation.
-        let cut = (innovation - blur / lambda) / spread;
-        let (hazard, log_cdf) = normal_tail(cut);
-        let edge = blur / lambda - spread * hazard;
-        let edge_variance = (blur * (1.0 - cut * hazard - hazard * hazard)).max(blur * 1e-6);
-        let log_fit = -lambda.ln() + blur / (2.0 * lambda * lambda) - innovation / lambda + log_cdf;
+        let Edge { mean: edge, variance: edge_variance, log_fit } = Edge::of(blur, lambda, innovation);
 
         let fit = (1.0 - outliers) * log_fit.exp();
         let stray = outliers * self.outlier_density(innovation);
@@ -203,6 +197,37 @@ const GUESSED: f64 = 4.0;
 const OUTLIER_SCALE: f64 = 500e3;
 /// This share of the outliers is late.
 const OUTLIERS_LATE: f64 = 0.9;
+
+/// A belief that is wider than the one-sided part by more than this sees nothing of the latter, and the terms of the
+/// general formulae are so large that nothing is left of their differences.
+const FAR_WIDER: f64 = 1e4;
+
+/// The edge z = phase + gauss, given a sample: its moments, and the log density of the sample.
+struct Edge {
+    mean: f64,
+    variance: f64,
+    log_fit: f64,
+}
+
+impl Edge {
+    /// For a belief of variance `blur` (with the symmetric part) that the sample misses by `innovation`.
+    fn of(blur: f64, lambda: f64, innovation: f64) -> Self {
+        let spread = blur.sqrt();
+        if spread > FAR_WIDER * lambda {
+            let off = innovation / spread;
+            let log_fit = -spread.ln() - 0.5 * (off * off + std::f64::consts::TAU.ln());
+            return Self { mean: innovation - lambda, variance: lambda * lambda, log_fit };
+        }
+        // Normal around blur/λ, cut off above at the innovation.
+        let cut = (innovation - blur / lambda) / spread;
+        let (hazard, log_cdf) = normal_tail(cut);
+        Self {
+            mean: blur / lambda - spread * hazard,
+            variance: (blur * (1.0 - cut * hazard - hazard * hazard)).max(blur * 1e-6),
+            log_fit: -lambda.ln() + blur / (2.0 * lambda * lambda) - innovation / lambda + log_cdf,
+        }
+    }
+}
 
 /// What one sample said.
 #[derive(Debug, Clone, Copy)]
@@ -323,7 +348,7 @@ impl Filter {
 const PHASE_FLOOR: f64 = 1e-3;
 const RATE_FLOOR: f64 = 1e-9;
 
-/// Temperature moves a crystal by up to 1 ppm a minute; most of the time by a tenth of a hundredth of that.
+/// Temperature moves a crystal by up to 1 ppm a minute (17 ns/s²), most of the time by less than an eighth of that.
 const DRIFT_PRIOR: f64 = 2.0;
 
 /// For the standard normal distribution at `x`: φ(x)/Φ(x), and ln Φ(x).
@@ -352,6 +377,23 @@ mod tests {
         assert!((above - below).abs() < 1e-6, "{above} {below}");
         assert!((log_above - log_below).abs() < 1e-5);
         assert!((normal_tail(0.0).0 - 0.797_884_56).abs() < 1e-8);
+    }
+
+    #[test]
+    fn a_belief_far_wider_than_the_delays_takes_the_sample_for_the_edge() {
+        let noise = Noise { sigma: 100.0, lambda: 50.0, outliers: 0.005, weight: 200.0, news: 1.0 };
+        let told = |spread: f64, miss: f64| noise.weigh(spread * spread, miss * spread);
+        let limit = FAR_WIDER * noise.lambda;
+        for miss in [-3.0, 0.0, 2.0] {
+            let (below, above) = (told(0.999 * limit, miss), told(1.001 * limit, miss));
+            assert!((above.shift - below.shift).abs() < 0.01 * limit, "{below:?} {above:?}");
+            assert!((above.log_likelihood - below.log_likelihood).abs() < 0.02, "{below:?} {above:?}");
+        }
+        for decades in 5..20 {
+            let posterior = told(10_f64.powi(decades), 1.0);
+            let all = [posterior.log_likelihood, posterior.fits, posterior.shift, posterior.variance];
+            assert!(all.iter().all(|it| it.is_finite()) && posterior.fits <= 1.0, "{decades}: {posterior:?}");
+        }
     }
 
     fn settled(sigma: f64, lambda: f64) -> Filter {
