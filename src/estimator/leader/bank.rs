@@ -240,6 +240,13 @@ impl Bank {
         self.rank();
     }
 
+    /// After a long silence: all go on from the best line. What each would have predicted by itself says nothing of what
+    /// it assumes.
+    pub(super) fn awake(&mut self, time: f64) {
+        let best = self.best.predicted(time);
+        self.refit(&best);
+    }
+
     /// Notes the scores now and then; they are kept in the members' order.
     fn note(&mut self, time: f64) {
         if time - self.noted_at >= NOTE_EVERY {

@@ -58,7 +58,7 @@ const RATE_DOUBT: f64 = 200.0;
 /// When the noise rises, that of the earliest samples may rise by so much (variance).
 const LOUDER: f64 = 8.0;
 
-/// Each line foretells the earliest sample of the block after so many others: 24 s ahead.
+/// Each line foretells the earliest sample of the block so many after its own: 16 to 24 s ahead.
 const AHEAD: usize = 3;
 
 /// See the module's text.

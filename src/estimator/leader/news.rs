@@ -16,6 +16,9 @@ const MEMORY: f64 = 32.0;
 const SAMPLE_LIMIT: f64 = 4.0;
 const BLOCK_LIMIT: f64 = 5.0;
 
+/// The variance of fewer samples than this is no measure of them.
+const FEW: f64 = 32.0;
+
 /// Up to this factor the scatter may be chance.
 const CHANCE: f64 = 2.0;
 
@@ -41,7 +44,7 @@ impl News {
         self.samples = (self.samples + 1.0).min(MEMORY * f64::from(BLOCK));
         let limit = SAMPLE_LIMIT * self.variance.sqrt();
         let off = innovation - self.mean;
-        let off = if self.samples > MEMORY { off.clamp(-limit, limit) } else { off };
+        let off = if self.samples > FEW { off.clamp(-limit, limit) } else { off };
         self.mean += off / self.samples;
         self.variance += (off * off - self.variance) / self.samples;
         self.sum += off;

@@ -357,3 +357,64 @@ fn a_leader_that_comes_back_is_followed_with_the_rate_it_had() {
     assert!(line.rate_sigma.ppm() < 0.3, "{line:?}");
     assert!((line.rate.ppb() + world.rate()).abs() < 3.29 * line.rate_sigma.ppb(), "{line:?}");
 }
+
+#[test]
+fn a_leader_that_was_silent_for_a_week_is_a_line_again() {
+    let wire = |draw: &mut Draw| 300.0 * draw.gauss() + draw.exponential(60.0);
+    let switch = |draw: &mut Draw| 100.0 * draw.gauss() + draw.exponential(1_000.0);
+    for (seed, delay) in (1..=4).flat_map(|seed| [(seed, wire as fn(&mut Draw) -> f64), (seed, switch)]) {
+        let mut world = World::new(seed);
+        let mut estimator = LeaderEstimator::new();
+        for _ in 0..2_400 {
+            estimator.observe(&world.sync(delay));
+        }
+        let timescale = estimator.timescale();
+        // The crystals have gone on as they are assumed to.
+        let week = 7.0 * 86_400.0;
+        world.t += week;
+        world.phase += world.rate() * week + 3.0 * (week.powi(3) / 3.0).sqrt() * world.draw.gauss();
+        for _ in 0..480 {
+            estimator.observe(&world.sync(delay));
+        }
+        let line = estimator.line(world.raw()).unwrap();
+        let off = (line.rate.ppb() + world.rate()).abs();
+        let bound = BOUND_SIGMAS * line.rate_sigma.ppb();
+        assert!(off <= bound && bound < 500.0, "{seed}: {off} ± {bound}");
+        assert_eq!(estimator.timescale(), timescale);
+        assert!(estimator.bank.unwrap().believed().phase.is_finite());
+    }
+}
+
+#[test]
+fn a_line_that_is_no_number_is_given_up() {
+    let mut world = World::new(1);
+    let mut estimator = settled(&mut world);
+    let bank = estimator.bank.as_mut().unwrap();
+    let broken = Filter { phase: f64::NAN, ..*bank.believed() };
+    bank.refit(&broken);
+    for _ in 0..240 {
+        estimator.observe(&world.sync(queue));
+    }
+    let line = estimator.line(world.raw()).unwrap();
+    assert!((line.rate.ppb() + world.rate()).abs() < 1_000.0, "{line:?}");
+}
+
+#[test]
+fn of_a_leader_that_is_left_the_rate_is_kept_that_was_told() {
+    let mut world = World::new(3);
+    let mut estimator = settled(&mut world);
+    for _ in 0..2_400 {
+        estimator.observe(&world.sync(queue));
+    }
+    assert!(estimator.earliest_is_told);
+    let told = estimator.line(world.raw()).unwrap();
+    let other = LeaderId::V1 { technology: 1, uuid: [3; 6], port: 1, subdomain: DEFAULT_SUBDOMAIN };
+    (0..12).for_each(|_| {
+        let sync = world.sync(queue);
+        estimator.observe(&SyncSample { leader: other, sent: sync.sent + Span::from_secs(900), ..sync });
+    });
+    let kept = estimator.known_rates()[0];
+    assert_eq!(kept.leader, LEADER);
+    // Not the first line's, which differs by some ppb.
+    assert!((kept.rate.ppb() - told.rate.ppb()).abs() < 0.01, "{kept:?} {told:?}");
+}
