@@ -111,6 +111,11 @@ impl LeaderNow {
         }
     }
 
+    /// Whether its phase is known well enough for a lock to begin, or, where it already was, to stay.
+    pub fn is_certain(&self, already: bool) -> bool {
+        bound(self.line.sigma) <= if already { self.limits().phase } else { ENTER_PHASE }
+    }
+
     /// Whether its last sample is fresh enough at `now`.
     pub fn is_heard(&self, now: Timestamp<Raw>) -> bool {
         now - self.last_sample <= age_limit(self.interval)
@@ -374,7 +379,8 @@ impl Discipline {
             return (state, "no PTPv1 leader heard yet".into());
         };
         let rate_bound = Rate::from_ratio(BOUND_SIGMAS * leader.line.rate_sigma.ratio());
-        let phase_bound = bound(leader.line.sigma);
+        // With what reading the clocks adds, as it is shown.
+        let phase_bound = bound(leader.line.sigma.hypot(view.system.sigma));
         let age = view.now - leader.last_sample;
         let leaving = leader.limits();
         if !leader.is_heard(view.now) {

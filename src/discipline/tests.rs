@@ -215,6 +215,33 @@ fn locked_is_entered_inside_the_inner_bounds_only() {
 }
 
 #[test]
+fn what_reading_the_clocks_adds_counts_against_a_lock() {
+    let mut play = Play::new(World::good());
+    play.world.bounds(40.0, 0.1);
+    play.world.system.sigma = Span::from_us(12);
+    play.decide();
+    assert_eq!(play.state(), State::Acquiring);
+    play.world.system.sigma = Span::from_us(1);
+    play.decide();
+    assert_eq!(play.state(), State::Locked);
+}
+
+#[test]
+fn utc_rides_on_a_leader_from_where_a_lock_begins_to_where_it_ends() {
+    let mut world = World::good();
+    for (bound_us, jitter_us, begins, stays) in
+        [(49.0, 20, true, true), (51.0, 20, false, true), (99.0, 20, false, true), (101.0, 20, false, false)]
+    {
+        world.bounds(bound_us, 0.1);
+        world.jitter = Span::from_us(jitter_us);
+        let leader = world.view().leader.unwrap();
+        assert_eq!((leader.is_certain(false), leader.is_certain(true)), (begins, stays), "{bound_us}");
+    }
+    world.jitter = Span::from_us(300);
+    assert!(world.view().leader.unwrap().is_certain(true), "a wide path has wider limits");
+}
+
+#[test]
 fn locked_is_left_outside_the_outer_bounds_only() {
     for (phase_us, rate_ppm, state) in
         [(99.0, 0.99, State::Locked), (101.0, 0.1, State::Acquiring), (1.0, 1.01, State::Acquiring)]

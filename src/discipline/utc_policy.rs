@@ -38,7 +38,8 @@ const BEATS: Rate = Rate::from_ppm(1.0);
 /// A return to UTC ends when the error is as small as this: what NTP tells at a distance anyway.
 const RETURNED: Span = Span::from_us(200);
 
-/// What the last 12 ms of a return take longer than at full speed, in s: they are taken out in proportion.
+/// What the last 12 ms of a return take longer than at full speed, in s: there it brakes, and the last 1.8 ms are taken
+/// out in proportion.
 const TAIL: f64 = 350.0;
 
 /// Nothing is foretold further ahead than this.
