@@ -44,9 +44,6 @@ const SPACING_UNKNOWN: Span = Span::from_ms(250);
 /// The kernel is told the clock's quality this often.
 const STATUS_EVERY: Span = Span::from_secs(10);
 
-/// A leader's line that is less certain than this does not carry UTC yet: after a silence it still moves.
-const SETTLED: Span = Span::from_us(10);
-
 /// The follower is told that time passes this often: what a pair depends on, it looks at when the pair comes.
 const LOOK_EVERY: Span = Span::from_ms(100);
 
@@ -454,13 +451,11 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         })
     }
 
-    /// The leader's line, as long as the leader is heard and the line has settled.
+    /// The leader's line, as long as the leader is heard and the line is as certain as a lock needs: UTC rides on it.
     fn heard_line(&self, at: Timestamp<Raw>) -> Option<(TimescaleId, Line<Leader, Raw>)> {
         let leader = self.leader_now(at)?;
-        if !leader.is_heard(at) || leader.line.sigma > SETTLED {
-            return None;
-        }
-        Some((leader.timescale, leader.line))
+        let certain = leader.is_certain(self.utc.rides_on_leader());
+        (leader.is_heard(at) && certain).then_some((leader.timescale, leader.line))
     }
 }
 

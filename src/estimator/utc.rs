@@ -106,7 +106,7 @@ pub struct UtcEstimate {
     pub root_distance: Span,
     /// UTC's rate against the flywheel, and its standard deviation.
     pub rate: (Rate, Rate),
-    /// Whether the flywheel is the leader.
+    /// Whether a leader has ever turned the flywheel, so that the rate is against it.
     pub on_leader: bool,
 }
 
@@ -207,7 +207,10 @@ impl UtcEstimator {
                 self.last = Some(exchange.raw);
                 UtcVerdict::Restarted(by)
             }
-            _ if error.is_some_and(|error| self.believed && error.abs() > self.panic) => {
+            // One that the others outvote says nothing of the clock.
+            _ if self.role(index) == Role::Used
+                && error.is_some_and(|error| self.believed && error.abs() > self.panic) =>
+            {
                 UtcVerdict::Panic(error.unwrap_or_default())
             }
             (Fit::Refused, _) => UtcVerdict::Refused(error.unwrap_or_default()),
@@ -222,6 +225,11 @@ impl UtcEstimator {
                 self.taken(exchange)
             }
         }
+    }
+
+    /// Whether the leader turns the flywheel now.
+    pub fn rides_on_leader(&self) -> bool {
+        !self.flywheel.is_coasting()
     }
 
     fn taken(&mut self, exchange: &Exchange) -> UtcVerdict {

@@ -57,6 +57,11 @@ impl Flywheel {
         if self.coasting { RAW_WANDER } else { LEADER_WANDER }
     }
 
+    /// Whether no leader turns it now.
+    pub(super) fn is_coasting(&self) -> bool {
+        self.coasting
+    }
+
     /// Whether a leader has ever turned it.
     pub(super) fn is_leaders(&self) -> bool {
         self.timescale.is_some()

@@ -225,6 +225,14 @@ fn one_of_three_that_jumps_is_refused_and_then_outvoted() {
         assert!(!world.verdicts.iter().any(|verdict| matches!(verdict, UtcVerdict::Restarted(_))));
     }
     assert_eq!(world.roles(), [Role::Used, Role::Outvoted, Role::Used]);
+    // However far it is off, it says nothing of the clock.
+    world.errors[1] = Some(3_600_000_000);
+    world.polls(20);
+    assert!(
+        !world.verdicts.iter().any(|verdict| matches!(verdict, UtcVerdict::Panic(_))),
+        "{:?}",
+        world.verdicts
+    );
     world.errors[1] = Some(0);
     world.polls(9);
     assert_eq!(world.roles(), [Role::Used; 3]);
