@@ -11,7 +11,7 @@ use crate::time::{Rate, Raw, Span, Timestamp};
 /// over every 0.4 s at most, and the mean over a second wrong by 0.02 ppm at most.
 const SWING: Span = Span::from_ms(100);
 
-/// … but never more than this, the noise of a reading: a quantum of 6.4 ppm is turned over every 31 ms.
+/// … but never more than this, the noise of a reading: a quantum of 6.4 ppm is turned over every 62 ms.
 const SWING_MOST_NS: f64 = 100.0;
 
 /// A clock is not turned over more often than this: where more is owed than a swing, it has to wait.
