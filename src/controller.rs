@@ -53,6 +53,11 @@ const REJOIN_AFTER: Span = Span::from_secs(10);
 /// The longest wait, whatever nobody has to do.
 const WAIT_MAX: Span = Span::from_secs(1);
 
+/// Whoever was away for longer than the longest wait stood still; …
+const STOOD_STILL: Span = Span::from_secs(2);
+/// … and reads for so long at most before it decides anything.
+const CATCH_UP: Span = Span::from_secs(1);
+
 /// A step that was refused is tried again after this.
 const STEP_RETRY: Span = Span::from_secs(60);
 
@@ -85,6 +90,8 @@ pub struct PtpController<N, C, S> {
     health: Health,
     /// The time of this turn.
     now: Timestamp<Raw>,
+    /// The loop stood still, and until then at most it only reads what has come meanwhile.
+    behind_until: Timestamp<Raw>,
     started: Timestamp<Raw>,
     decide_at: Timestamp<Raw>,
     status_at: Timestamp<Raw>,
@@ -120,6 +127,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             health: Health::default(),
             timeline: Timeline::new(),
             now,
+            behind_until: now,
             started: now,
             decide_at: now,
             status_at: now,
@@ -180,15 +188,18 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     /// Faults of the backends are kept for the snapshot and never stop the loop.
     pub fn turn(&mut self) {
         self.wait();
-        self.now = self.clock.raw_now();
+        let before = std::mem::replace(&mut self.now, self.clock.raw_now());
         self.read_clock();
-        self.take_network_events();
+        let all_read = self.take_network_events();
         self.take_ntp_events();
         self.send_ntp_requests();
         if self.now >= self.look_at {
             self.look_at = self.now + LOOK_EVERY;
             self.follower.handle_time(self.now);
             self.look_at_counter();
+        }
+        if self.is_behind(before, all_read) {
+            return;
         }
         self.rejoin_after_silence();
         if self.now >= self.decide_at {
@@ -258,17 +269,30 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         self.decide_at = self.now;
     }
 
-    fn take_network_events(&mut self) {
+    /// Takes what has come, a turn's worth of it; whether that was all.
+    fn take_network_events(&mut self) -> bool {
         for _ in 0..EVENTS_PER_TURN {
             match self.network.next_event(&self.timeline) {
                 Ok(None) => {
                     self.health.network_event(None);
-                    return;
+                    return true;
                 }
                 Ok(Some(event)) => self.take_network_event(event),
-                Err(error) => return self.health.network_event(Some(error)),
+                Err(error) => {
+                    self.health.network_event(Some(error));
+                    return true;
+                }
             }
         }
+        false
+    }
+
+    /// Whether the loop stood still and has not read all that came meanwhile: what seems to be missing may be among it.
+    fn is_behind(&mut self, before: Timestamp<Raw>, all_read: bool) -> bool {
+        if self.now - before > STOOD_STILL {
+            self.behind_until = self.now + CATCH_UP;
+        }
+        !all_read && self.now < self.behind_until
     }
 
     fn take_network_event(&mut self, event: NetworkEvent) {

@@ -21,6 +21,24 @@ fn a_fault_of_the_network_is_shown_said_once_and_ends() {
 }
 
 #[test]
+fn a_program_that_was_stopped_reads_what_came_meanwhile_before_it_judges() {
+    let mut play = Play::locked();
+    {
+        let mut world = play.world.borrow_mut();
+        let end = world.raw + 17 * SECOND;
+        while world.sync_at < end {
+            world.send_pair();
+            world.sync_at += SYNC_EVERY;
+        }
+        world.raw = end;
+    }
+    play.run(2);
+    let states = play.events(EventKind::State);
+    assert!(states.iter().all(|text| !text.contains("Holdover")), "{states:?}");
+    assert_eq!(play.snapshot().state, State::Locked);
+}
+
+#[test]
 fn after_silence_the_group_is_joined_again_and_again() {
     let mut play = Play::locked();
     assert_eq!(play.world.borrow().rejoins, 0);
