@@ -19,7 +19,7 @@ if ! command -v makensis >/dev/null; then
 fi
 
 if [ -z "${EXE:-}" ]; then
-    cargo "+$WIN_TOOLCHAIN" build --release --target "$WIN_TARGET"
+    "${win_cargo[@]}" build --release --target "$WIN_TARGET"
     EXE=$target/$WIN_TARGET/release/dantetimesync.exe
 fi
 EXE=$(realpath "$EXE")

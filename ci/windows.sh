@@ -15,26 +15,18 @@ if wineserver-stable -p 2>/dev/null; then
     trap 'wineserver-stable -k || true' EXIT
 fi
 
-# Without rustup the toolchain is used where it lies; it builds for this system too.
-if command -v rustup >/dev/null; then
-    cargo=(cargo "+$WIN_TOOLCHAIN")
-    own_cargo=(cargo)
-else
-    cargo=(env "PATH=$WIN_HOME/toolchain/bin:$PATH" "LD_LIBRARY_PATH=$WIN_HOME/toolchain/lib" cargo)
-    own_cargo=("${cargo[@]}")
-fi
 target=${CARGO_TARGET_DIR:-target}
 
 step "clippy"
-"${cargo[@]}" clippy --target "$WIN_TARGET" --all-targets --workspace -- -D warnings
+"${win_cargo[@]}" clippy --target "$WIN_TARGET" --all-targets --workspace -- -D warnings
 
 step "tests under Wine"
-"${cargo[@]}" test --target "$WIN_TARGET"
+"${win_cargo[@]}" test --target "$WIN_TARGET"
 
 # Without the optimisation at link time, which takes minutes; ci/windows-installer.sh alone makes what is given away.
 step "release"
 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    "${cargo[@]}" build --release --target "$WIN_TARGET"
+    "${win_cargo[@]}" build --release --target "$WIN_TARGET"
 exe=$target/$WIN_TARGET/release/dantetimesync.exe
 ls -l "$exe" "${exe%.exe}-watch.exe"
 
