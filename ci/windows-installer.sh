@@ -82,6 +82,7 @@ check() { # what, command …
 absent() { ! "$@"; }
 is() { [ "$1" = "$2" ] || { echo "$1 instead of $2"; return 1; }; }
 contains() { case $1 in *"$2"*) ;; *) echo "$1 without $2"; return 1 ;; esac; }
+resource() { strings -el "$1" | grep -A 1 -x "$2" | tail -n 1; } # program, name of a string in it
 runs() { # within 30 s; when a Windows starts, its first services come before its network
     for _ in $(seq 30); do
         wine "$program" service status >/dev/null 2>&1 && return 0
@@ -99,6 +100,12 @@ chown 12345 "$data/config.toml"
 wine "$setup" /S /OPTIONS=--dry-run --skip-ntp || fail "the installer ended with $?"
 check "the program" test -s "$program"
 check "the terminal view" test -s "$folder/dantetimesync-watch.exe"
+for part in "$program" "$folder/dantetimesync-watch.exe"; do
+    name=$(basename "$part")
+    check "version of $name" is "$(resource "$part" ProductVersion)" "$version"
+    check "name of $name" is "$(resource "$part" OriginalFilename)" "$name"
+    check "icon of $name" contains "$(x86_64-w64-mingw32-objdump -p "$part" | grep '^0..   Entry: ID')" 'ID: 0x00000e,'
+done
 check "the guide and the licence" test -s "$folder/guide.md" -a -s "$folder/LICENSE.txt"
 check "the entry in the list of programs" is "$(value "$key" DisplayVersion)" "$version"
 check "the service's command" contains "$(value "$service_key" ImagePath)" 'dantetimesync.exe" service run --dry-run --skip-ntp'
