@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use tracing::{debug, warn};
 
 use super::Event;
-use crate::place::new_beside;
+use crate::state::file::replace;
 
 /// How many events are kept …
 pub const KEPT: usize = 1_000;
@@ -140,11 +140,7 @@ fn compact(path: &Path) -> io::Result<usize> {
         text.push_str(&serde_json::to_string(event)?);
         text.push('\n');
     }
-    let new = new_beside(path);
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    replace(path, &text)?;
     Ok(kept.len())
 }
 

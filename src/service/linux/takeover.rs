@@ -1,7 +1,7 @@
 //! Taking the clock over from another service, and giving it back.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ use crate::cli::Service;
 use crate::config::Choices;
 use crate::daemon::rivals;
 use crate::exit::{self, FAILED, Failure, NO_INPUT, UNAVAILABLE};
+use crate::state::file::replace;
 use crate::time::Span;
 
 /// More than the units of all time services there are take.
@@ -55,7 +56,7 @@ impl Memory {
 
     /// Remembers these; nothing is left of the file where there are none.
     fn write(&self, units: Vec<RivalUnit>) -> Result<(), Failure> {
-        let written = if units.is_empty() { self.forget() } else { self.replace(&Remembered { units }) };
+        let written = if units.is_empty() { self.forget() } else { self.keep(&Remembered { units }) };
         written.map_err(|error| cannot(&format!("write {}", self.path.display()), &error))
     }
 
@@ -67,14 +68,8 @@ impl Memory {
     }
 
     /// On the disk before anything is stopped.
-    fn replace(&self, remembered: &Remembered) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(remembered)?;
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)
+    fn keep(&self, remembered: &Remembered) -> io::Result<()> {
+        replace(&self.path, &serde_json::to_string_pretty(remembered)?)
     }
 }
 
