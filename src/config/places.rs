@@ -103,17 +103,14 @@ pub(super) fn folders(choices: &Choices) -> Vec<Fault> {
 
 /// Where the service has the file of this setting: by the usual configuration file, or by default where that cannot be
 /// read or has faults; nothing where it says none, or a dry run that names no place.
-pub fn usual_place(name: &'static str) -> Option<PathBuf> {
+pub fn usual_place(name: &str) -> Option<PathBuf> {
     place_by(&default_file(), name)
 }
 
-fn place_by(file: &Path, name: &'static str) -> Option<PathBuf> {
-    let read = file::read(file).ok();
-    let choices = read.filter(|choices| Settings::from_choices(choices).is_ok()).unwrap_or_default();
-    let given = |name| choices.of(name).last();
-    let dry = given("dry-run").is_some_and(|choice| choice.value == "true");
-    let named = given(name).is_some() || (name == "event-file" && given("state-file").is_some());
-    if dry && !named { None } else { Reader::new(&choices).place_of(name) }
+fn place_by(file: &Path, name: &str) -> Option<PathBuf> {
+    let read = file::read(file).ok().and_then(|choices| Settings::from_choices(&choices).ok());
+    let settings = read.or_else(|| Settings::from_choices(&Choices::default()).ok())?;
+    if name == "event-file" { settings.event_file } else { settings.status_socket }
 }
 
 /// From the root, without detours. What links lead to is not looked at: the file need not be there yet.
@@ -159,6 +156,9 @@ mod tests {
         std::fs::write(&file, format!("dry-run = true\nstatus-socket = '{root}s'\nstate-file = '{root}d/x'"))
             .unwrap();
         assert_eq!(place("status-socket"), Some(format!("{root}s")));
+        // A dry run keeps no state, and so no history beside it.
+        assert_eq!(place("event-file"), None);
+        std::fs::write(&file, format!("state-file = '{root}d/x'")).unwrap();
         let beside = Path::new(root).join("d").join(place::EVENT_NAME).display().to_string();
         assert_eq!(place("event-file").map(|path| path.replace('\\', "/")), Some(beside.replace('\\', "/")));
         std::fs::write(&file, "dry-run = true").unwrap();
