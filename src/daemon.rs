@@ -32,7 +32,7 @@ use crate::ntp::NtpSource;
 use crate::ntp::source::RealNtpSource;
 use crate::state::file::StateFile;
 use crate::test_clock::pass;
-use crate::time::Span;
+use crate::time::{Raw, Span, Timestamp};
 pub(crate) use audience::Audience;
 #[cfg(windows)]
 pub(crate) use found::{FILE as FOUND_FILE, put_back as put_back_found};
@@ -57,6 +57,7 @@ pub fn run(options: &Service) -> Result<ExitCode, Failure> {
     let choices = options.choices()?;
     let settings = Settings::from_choices(&choices).map_err(FileError::from)?;
     let mut outside = Outside {
+        began: raw_clock(),
         stop: stop_flag(),
         log: Log::start(settings.log_level, settings.log_format),
         reload: Reload::new(options.clone(), choices),
@@ -128,12 +129,21 @@ fn prove(clock: &mut OsClock, stop: &AtomicBool) -> Result<bool, Failure> {
 /// What the loop has to do with besides network and clock.
 #[derive(Debug)]
 struct Outside {
+    /// When the program began: others wait for it from then on.
+    began: Timestamp<Raw>,
     stop: Arc<AtomicBool>,
     log: Log,
     reload: Reload,
     notifier: Notifier,
     file: Option<StateFile>,
     audience: Audience,
+}
+
+impl Outside {
+    /// Others have waited for the date as long as they shall.
+    fn has_kept_waiting(&self) -> bool {
+        raw_clock() - self.began >= READY_AFTER
+    }
 }
 
 fn serve(
@@ -148,7 +158,6 @@ fn serve(
     if let Some(saved) = outside.file.as_ref().and_then(StateFile::read) {
         controller.resume(&saved);
     }
-    let opened = controller.now();
     outside.audience.hear_start(&mut controller);
     while !outside.stop.load(Ordering::Relaxed) {
         controller.turn();
@@ -163,7 +172,7 @@ fn serve(
             controller.reconfigure(settings.config);
         }
         let now = controller.now();
-        let tried = controller.is_dated() || now - opened >= READY_AFTER;
+        let tried = controller.is_dated() || outside.has_kept_waiting();
         if tried && !outside.notifier.is_ready() {
             outside.notifier.ready(&controller.snapshot().summary());
         }
@@ -207,7 +216,6 @@ fn open_when_up(
     options: &NetworkOptions,
     outside: &mut Outside,
 ) -> Result<Option<RealPtpNetwork>, NetworkError> {
-    let began = raw_clock();
     let mut told = false;
     while !outside.stop.load(Ordering::Relaxed) {
         let error = match RealPtpNetwork::open(options.clone()) {
@@ -218,12 +226,11 @@ fn open_when_up(
         if !std::mem::replace(&mut told, true) {
             warn!("{error}; waiting for it");
         }
-        let now = raw_clock();
-        if now - began >= READY_AFTER {
+        if outside.has_kept_waiting() {
             outside.notifier.ready("waiting for a network interface");
         }
-        outside.audience.hear_waiting(began, &error.to_string());
-        outside.notifier.beat(now, || "waiting for a network interface".to_owned());
+        outside.audience.hear_waiting(outside.began, &error.to_string());
+        outside.notifier.beat(raw_clock(), || "waiting for a network interface".to_owned());
         // Before the loop there is nothing to poll yet.
         pass(LOOK_EVERY);
     }
