@@ -201,6 +201,12 @@ impl World {
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Does what the doctor says. This is root already, and there may be no sudo.
+    #[track_caller]
+    fn follow(&self, mend: &str) {
+        self.here(&mend.replace("sudo ", ""));
+    }
+
     #[track_caller]
     fn there(&self, script: &str) {
         let output = self.sh(&self.namespaces.leader, script);
@@ -521,13 +527,14 @@ fn a_firewall_rule_that_drops_and_the_command_that_mends_it() {
         let report = world.doctor("");
         report.fails_by(&["blocked-here", "firewall-drops-ptp"]);
         assert!(report.seen("blocked-here").contains(&format!("port {port}")), "{}", report.text);
-        world.here(report.mend("firewall-drops-ptp"));
+        world.follow(report.mend("firewall-drops-ptp"));
         world.doctor("").fails_by(&[]);
+        world.here("nft flush chain inet filter input");
     }
     world.here("nft 'chain inet filter input { policy drop; }'");
     let report = world.doctor("");
     report.fails_by(&["blocked-here", "firewall-drops-ptp"]);
-    world.here(report.mend("firewall-drops-ptp"));
+    world.follow(report.mend("firewall-drops-ptp"));
     world.doctor("").fails_by(&[]);
     // One Sync of four is over the limit.
     world.here("nft 'flush chain inet filter input; chain inet filter input { policy accept; }; add rule inet filter input udp dport 319 limit rate over 3/second burst 2 packets drop'");
@@ -535,7 +542,7 @@ fn a_firewall_rule_that_drops_and_the_command_that_mends_it() {
     report.fails_by(&[]);
     report.warns_of("syncs-lost");
     report.warns_of("firewall-may-drop");
-    world.here(report.mend("firewall-may-drop"));
+    world.follow(report.mend("firewall-may-drop"));
     assert!(world.doctor("").findings().all(|finding| finding["problem"] != "firewall-may-drop"));
 }
 
@@ -548,7 +555,7 @@ fn a_reverse_path_filter_that_drops_and_the_command_that_mends_it() {
     report.fails_by(&["blocked-here"]);
     report.warns_of("reverse-path-filter");
     let mend = report.mend("blocked-here");
-    assert_eq!(mend, "sysctl -w net.ipv4.conf.sl0.rp_filter=2");
+    assert_eq!(mend, "sudo sysctl -w net.ipv4.conf.sl0.rp_filter=2");
     world.here("echo 2 > /proc/sys/net/ipv4/conf/sl0/rp_filter");
     world.doctor("--interface sl0").fails_by(&[]);
 }

@@ -146,29 +146,19 @@ fn ntp(facts: &Facts) -> Option<Finding> {
     if let Fate::Dropped(culprit) = facts.rules.fate(Hook::Output, &request) {
         return Some(Problem::FirewallDropsNtp.seen(
             format!("requests to time servers (UDP 123) are dropped by {culprit}"),
-            mend(&culprit, "udp dport 123", "-p udp --dport 123"),
+            culprit.chain.accept("udp dport 123", "-p udp --dport 123"),
         ));
     }
     let Fate::Dropped(culprit) = facts.rules.fate(Hook::Input, &answer) else { return None };
     Some(Problem::FirewallDropsNtp.seen(
         format!("answers of time servers (UDP 123) are dropped by {culprit}"),
-        mend(&culprit, "ct state established,related", "-m conntrack --ctstate ESTABLISHED,RELATED"),
+        culprit.chain.accept("ct state established,related", "-m conntrack --ctstate ESTABLISHED,RELATED"),
     ))
 }
 
-/// What lets a packet in: the rule is removed, or one set before the policy, in the words of nft or of iptables.
-fn mend(culprit: &Culprit, nft: &str, iptables: &str) -> String {
-    match culprit {
-        Culprit::Rule { undo, .. } => undo.clone(),
-        Culprit::Policy { chain, old: false } => format!("nft insert rule {chain} {nft} accept"),
-        Culprit::Policy { chain, old: true } => format!("iptables -I {chain} {iptables} -j ACCEPT"),
-    }
-}
-
-/// The conditions of a rule for both PTP ports on an interface.
+/// What lets both PTP ports in on an interface.
 fn mend_ptp(culprit: &Culprit, name: &str) -> String {
-    mend(
-        culprit,
+    culprit.chain.accept(
         &format!("iifname {name} udp dport {{ 319, 320 }}"),
         &format!("-i {name} -p udp --dport 319:320"),
     )

@@ -144,7 +144,7 @@ fn check_card(card: &Card, os: Os) -> Option<Finding> {
     let described = card.describe();
     if !card.up {
         let mend = os.either(
-            format!("ip link set {name} up"),
+            format!("sudo ip link set {name} up"),
             format!("netsh interface set interface \"{name}\" admin=enabled"),
         );
         return Some(Problem::InterfaceDown.seen(format!("{name} is switched off"), mend));
@@ -257,7 +257,7 @@ fn check_subnets(facts: &Facts) -> Option<Finding> {
             one.name, other.name
         ),
         facts.os.either(
-            format!("ip link set {drop} down, or give it an address of another subnet"),
+            format!("sudo ip link set {drop} down, or give it an address of another subnet"),
             format!("netsh interface set interface \"{drop}\" admin=disabled, or give it an address of another subnet"),
         ),
     ))

@@ -132,9 +132,9 @@ fn check_link(link: &LinkFacts, length: Span) -> Vec<Finding> {
         }
         Some(reason) => {
             let mend = if reason.contains("No buffer space") {
-                "sysctl -w net.ipv4.igmp_max_memberships=100".to_owned()
+                "sudo sysctl -w net.ipv4.igmp_max_memberships=100".to_owned()
             } else {
-                format!("give the interface multicast and an address: ip link set {name} multicast on")
+                format!("give the interface multicast and an address: sudo ip link set {name} multicast on")
             };
             let seen = format!("the group 224.0.1.129 cannot be joined on {name}: {reason}");
             found.push(Problem::GroupNotJoined.seen(seen, mend));
@@ -150,7 +150,7 @@ fn check_link(link: &LinkFacts, length: Span) -> Vec<Finding> {
     if link.forced == 1 {
         found.push(Problem::IgmpVersionForced.seen(
             format!("the kernel is made to speak IGMPv1 on {name}: switches take long to notice it, or do not at all"),
-            format!("sysctl -w net.ipv4.conf.{name}.force_igmp_version=0 net.ipv4.conf.all.force_igmp_version=0"),
+            format!("sudo sysctl -w net.ipv4.conf.{name}.force_igmp_version=0 net.ipv4.conf.all.force_igmp_version=0"),
         ));
     }
     if link.filter == STRICT
@@ -158,7 +158,7 @@ fn check_link(link: &LinkFacts, length: Span) -> Vec<Finding> {
     {
         found.push(Problem::ReversePathFilter.seen(
             format!("PTP comes from {stranger}, which is in no subnet of {name}, and the reverse path filter is strict: unless a route to {stranger} leads by {name} its packets are dropped"),
-            format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2"),
+            format!("sudo sysctl -w net.ipv4.conf.{name}.rp_filter=2"),
         ));
     }
     let asked = link.queriers.as_ref().map(|queriers| !queriers.is_empty());

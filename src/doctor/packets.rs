@@ -163,7 +163,7 @@ impl Facts<'_> {
         match &self.filtered {
             Some((interface, source)) if interface == name => Problem::BlockedHere.seen(
                 format!("{comes} by {name} and {not}: its sender {source} is not reached by {name}, and the kernel's reverse path filter is strict"),
-                format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2"),
+                format!("sudo sysctl -w net.ipv4.conf.{name}.rp_filter=2"),
             ),
             _ => Problem::BlockedHere.seen(
                 format!("{comes} by {name} and {not}: this computer's own firewall drops it"),
@@ -481,7 +481,7 @@ pub mod tests {
         assert_eq!(found[0].mend.as_deref(), Some("nft delete rule x"));
         let filtered = Some(("eth0".to_owned(), "169.254.1.1".to_owned()));
         let found = check(&Facts { filtered, ..facts(&heard, None) });
-        assert_eq!(found[0].mend.as_deref(), Some("sysctl -w net.ipv4.conf.eth0.rp_filter=2"));
+        assert_eq!(found[0].mend.as_deref(), Some("sudo sysctl -w net.ipv4.conf.eth0.rp_filter=2"));
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub fn check_clock_source(facts: &Facts) -> Vec<Finding> {
     let better = facts.sources.iter().find(|other| !SLOW_SOURCES.contains(&other.as_str()));
     let mend = better.map_or_else(
         || "dmesg | grep -i tsc tells why the kernel gave the fast one up; often a BIOS update or another VM setting".to_owned(),
-        |better| format!("echo {better} > {CLOCK_SOURCE}/current_clocksource"),
+        |better| format!("echo {better} | sudo tee {CLOCK_SOURCE}/current_clocksource"),
     );
     vec![
         Problem::SlowClockSource.seen(
@@ -85,7 +85,7 @@ pub fn check_power(facts: &Facts) -> Vec<Finding> {
     if facts.governor.as_deref() == Some("powersave") && !own_way {
         found.push(Problem::SlowGovernor.seen(
             "the processors are kept at their lowest speed (governor powersave): packets are served late",
-            "cpupower frequency-set -g schedutil",
+            "sudo cpupower frequency-set -g schedutil",
         ));
     }
     let uneven = facts.jitter_ns.is_some_and(|jitter| jitter > JITTER_GOOD_NS);
@@ -96,7 +96,7 @@ pub fn check_power(facts: &Facts) -> Vec<Finding> {
             format!(
                 "processors sleep as deep as {name}, {latency} µs from waking up, and packets arrive unevenly"
             ),
-            format!("cpupower idle-set -D {WAKE_MAX_US}"),
+            format!("sudo cpupower idle-set -D {WAKE_MAX_US}"),
         ));
     }
     Check::Power.found(found, || {
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(source("kvm-clock\n", "kvm-clock tsc\n").problem, None);
         let slow = source("hpet\n", "hpet acpi_pm tsc\n");
         assert_eq!(slow.problem, Some(Problem::SlowClockSource));
-        assert!(slow.mend.unwrap().starts_with("echo tsc >"));
+        assert!(slow.mend.unwrap().starts_with("echo tsc | sudo tee"));
         assert!(source("acpi_pm\n", "acpi_pm\n").mend.unwrap().contains("dmesg"));
         let nothing = check_clock_source(&Facts::default());
         assert_eq!(nothing[0].problem, Some(Problem::ClockSourceUnknown));

@@ -109,7 +109,7 @@ impl Facts {
     fn mend(&self, capability: &str) -> String {
         match (self.service, self.root) {
             (Some(_), _) => format!(
-                "systemctl edit dantetimesync, and add: [Service] AmbientCapabilities=CAP_{capability} \
+                "sudo systemctl edit dantetimesync, and add: [Service] AmbientCapabilities=CAP_{capability} \
                  CapabilityBoundingSet=CAP_{capability}"
             ),
             (None, true) => format!("give it back to this root, in a container: --cap-add={capability}"),

@@ -42,7 +42,7 @@ pub fn check(cards: &[CardFacts]) -> Vec<Finding> {
         if energy.is_some_and(|energy| energy.enabled && energy.active) {
             found.push(Problem::EnergyEfficientEthernet.seen(
                 format!("{name} sleeps between packets (energy-efficient Ethernet) and stamps them late"),
-                format!("ethtool --set-eee {name} eee off"),
+                format!("sudo ethtool --set-eee {name} eee off"),
             ));
         }
     }
@@ -88,7 +88,7 @@ mod tests {
         let sleeps = EnergyEfficiency { enabled: true, active: true };
         let found = check(&[card(STAMPS, Some(sleeps))]);
         assert_eq!(found[0].problem, Some(Problem::EnergyEfficientEthernet));
-        assert_eq!(found[0].mend.as_deref(), Some("ethtool --set-eee eth0 eee off"));
+        assert_eq!(found[0].mend.as_deref(), Some("sudo ethtool --set-eee eth0 eee off"));
         let idle = EnergyEfficiency { enabled: true, active: false };
         assert_eq!(check(&[card(STAMPS, Some(idle))])[0].problem, None);
     }

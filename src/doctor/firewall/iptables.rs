@@ -1,6 +1,6 @@
 //! What `iptables-save` says.
 
-use super::rules::{Action, Condition, Culprit, Hook, Rule, Ruleset, network};
+use super::rules::{Action, ChainName, Condition, Culprit, Hook, Rule, Ruleset, network};
 
 /// Adds the chains of a listing.
 pub fn read(text: &str, rules: &mut Ruleset) {
@@ -28,7 +28,7 @@ fn read_chain(head: &str, table: &str, rules: &mut Ruleset) {
         "OUTPUT" | "POSTROUTING" => Some(Hook::Output),
         _ => None,
     };
-    chain.policy = (policy == "DROP").then(|| Culprit::Policy { chain: name.to_owned(), old: true });
+    chain.policy = (policy == "DROP").then(|| Culprit { rule: None, chain: named(table, name) });
 }
 
 /// `INPUT -i eth0 -p udp -m udp --dport 319 -j DROP`.
@@ -70,10 +70,13 @@ fn read_rule(text: &str, table: &str, rules: &mut Ruleset) {
         negated = false;
     }
     let (Some(action), Some(chain)) = (action, rules.chain(table, name)) else { return };
-    let short = table.trim_start_matches("iptables ");
-    let of = if short == "filter" { String::new() } else { format!("-t {short} ") };
-    let culprit = Culprit::Rule { name: format!("the rule {text}"), undo: format!("iptables {of}-D {text}") };
+    let culprit = Culprit { rule: Some(format!("the rule {text}")), chain: named(table, name) };
     chain.rules.push(Rule { conditions, action, culprit });
+}
+
+fn named(table: &str, chain: &str) -> ChainName {
+    let table = table.trim_start_matches("iptables ").to_owned();
+    ChainName::Iptables { table, chain: chain.to_owned() }
 }
 
 /// Targets in capitals that are none of these do something beside the packet's way.

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
-use super::rules::{Action, Condition, Culprit, Hook, Rule, Ruleset, network};
+use super::rules::{Action, ChainName, Condition, Culprit, Hook, Rule, Ruleset, network};
 
 /// Names of the tables that iptables keeps in nftables; it prints them better itself.
 const OLD_TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
@@ -61,16 +61,14 @@ fn read_chain(value: &Value, rules: &mut Ruleset) {
         _ => None,
     };
     let drops = text_of(value, "policy") == "drop";
-    chain.policy = drops.then(|| Culprit::Policy { chain: format!("{table} {name}"), old: false });
+    chain.policy = drops.then(|| Culprit { rule: None, chain: ChainName::Nft(format!("{table} {name}")) });
 }
 
 fn read_rule(value: &Value, rules: &mut Ruleset) {
     let (table, name) = (table_of(value), text_of(value, "chain"));
     let handle = value.get("handle").and_then(Value::as_u64).unwrap_or_default();
-    let culprit = Culprit::Rule {
-        name: format!("rule {handle} of chain {table} {name}"),
-        undo: format!("nft delete rule {table} {name} handle {handle}"),
-    };
+    let chain = ChainName::Nft(format!("{table} {name}"));
+    let culprit = Culprit { rule: Some(format!("rule {handle}")), chain };
     let mut conditions = Vec::new();
     let mut made = Vec::new();
     for statement in value.get("expr").and_then(Value::as_array).into_iter().flatten() {

@@ -44,30 +44,54 @@ pub enum Fate {
 
 /// Who drops it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Culprit {
-    /// A rule: what it is called, and the command that removes it.
-    Rule {
-        /// Its place.
-        name: String,
-        /// What removes it.
-        undo: String,
-    },
-    /// What happens at the end of a chain.
-    Policy {
-        /// The chain, as its tool names it.
+pub struct Culprit {
+    /// What the rule is called; nothing for what happens at the end of the chain.
+    pub rule: Option<String>,
+    /// The chain: what is accepted at its beginning is not dropped by this.
+    pub chain: ChainName,
+}
+
+/// A chain, as its tool names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChainName {
+    /// Family, table and chain.
+    Nft(String),
+    /// Of iptables.
+    Iptables {
+        /// Its table.
+        table: String,
+        /// The chain.
         chain: String,
-        /// Of iptables.
-        old: bool,
     },
+}
+
+impl ChainName {
+    /// What accepts packets before any rule of the chain, by these conditions in the words of nft or of iptables. No rule
+    /// is taken away: it may have been there for something else.
+    pub fn accept(&self, nft: &str, iptables: &str) -> String {
+        match self {
+            Self::Nft(chain) => format!("sudo nft insert rule {chain} {nft} accept"),
+            Self::Iptables { table, chain } => {
+                format!("sudo iptables -t {table} -I {chain} {iptables} -j ACCEPT")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ChainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nft(chain) => f.write_str(chain),
+            Self::Iptables { table, chain } => write!(f, "{chain} of iptables' table {table}"),
+        }
+    }
 }
 
 impl fmt::Display for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rule { name, .. } => write!(f, "{name}"),
-            Self::Policy { chain, .. } => {
-                write!(f, "the policy of chain {chain}, which drops what no rule accepts")
-            }
+        match &self.rule {
+            Some(name) => write!(f, "{name} of chain {}", self.chain),
+            None => write!(f, "the policy of chain {}, which drops what no rule accepts", self.chain),
         }
     }
 }

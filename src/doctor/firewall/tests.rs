@@ -55,11 +55,12 @@ fn no_rules_and_no_tools_are_fine() {
 }
 
 #[test]
-fn a_rule_that_drops_a_port_is_named_with_what_removes_it() {
+fn a_rule_that_drops_a_port_is_named_with_one_that_lets_it_in_before() {
     let found = found(&nft("accept", &[LOOPBACK, DROP_319]));
     assert_eq!(found[0].problem, Some(Problem::FirewallDropsPtp));
     assert_eq!(found[0].seen, "UDP 319 on eth0 is dropped by rule 5 of chain inet filter input");
-    assert_eq!(found[0].mend.as_deref(), Some("nft delete rule inet filter input handle 5"));
+    let before = "sudo nft insert rule inet filter input iifname eth0 udp dport { 319, 320 } accept";
+    assert_eq!(found[0].mend.as_deref(), Some(before));
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn a_policy_that_drops_is_told_unless_a_rule_lets_ptp_in() {
             .mend
             .as_deref()
             .unwrap()
-            .starts_with("nft insert rule inet filter input iifname eth0 udp dport { 319, 320 }")
+            .starts_with("sudo nft insert rule inet filter input iifname eth0 udp dport { 319, 320 }")
     );
     assert_eq!(problem(&nft("drop", &[ESTABLISHED, MULTICAST])), None);
     assert_eq!(problem(&nft("drop", &[ESTABLISHED, r#"{"jump":{"target":"dante"}}"#])), None);
@@ -125,8 +126,13 @@ fn answers_of_time_servers_need_a_way_in() {
 fn iptables_is_understood_too() {
     let dropped = found(&iptables("ACCEPT [0:0]\n-A INPUT -i eth0 -p udp -m udp --dport 319:320 -j DROP"));
     assert_eq!(dropped[0].problem, Some(Problem::FirewallDropsPtp));
-    let undo = "iptables -D INPUT -i eth0 -p udp -m udp --dport 319:320 -j DROP";
-    assert_eq!(dropped[0].mend.as_deref(), Some(undo));
+    assert_eq!(
+        dropped[0].seen,
+        "UDP 319 on eth0 is dropped by the rule INPUT -i eth0 -p udp -m udp --dport 319:320 -j DROP of chain INPUT of \
+         iptables' table filter"
+    );
+    let before = "sudo iptables -t filter -I INPUT -i eth0 -p udp --dport 319:320 -j ACCEPT";
+    assert_eq!(dropped[0].mend.as_deref(), Some(before));
     let other = iptables("ACCEPT [0:0]\n-A INPUT -i eth1 -p udp -m udp --dport 319:320 -j DROP");
     assert_eq!(problem(&other), None);
     let shut = iptables("DROP [0:0]\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
@@ -135,7 +141,7 @@ fn iptables_is_understood_too() {
             .mend
             .as_deref()
             .unwrap()
-            .starts_with("iptables -I INPUT -i eth0 -p udp --dport 319:320")
+            .starts_with("sudo iptables -t filter -I INPUT -i eth0 -p udp --dport 319:320")
     );
     let opened = iptables(
         "DROP [0:0]\n:dante - [0:0]\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\

@@ -122,7 +122,7 @@ pub mod tests {
         assert_eq!(told[0].problem, Some(Problem::SameSubnet));
         assert!(told[0].seen.contains("eth0 and eth1"));
         let named = found(&world, Some("eth1"), &same);
-        assert!(named[0].mend.as_deref().unwrap().starts_with("ip link set eth0 down"));
+        assert!(named[0].mend.as_deref().unwrap().starts_with("sudo ip link set eth0 down"));
         let apart = [subnet("eth0", [10, 0, 0, 5]), subnet("eth1", [10, 0, 1, 6])];
         assert_eq!(problems(&world, None, &apart), []);
     }
