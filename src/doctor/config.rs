@@ -49,8 +49,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         found.push(Problem::ConfigFault.seen(
             format!("{}{more}", shown.join("; ")),
             format!(
-                "mend the file, without which the service does not start, and instead of which the doctor looked at \
-                 the defaults: dantetimesync check-config {file}"
+                "mend it until dantetimesync check-config {file} finds nothing: before that the service does not start, \
+                 and the doctor goes by the defaults"
             ),
         ));
     }

@@ -127,18 +127,24 @@ fn state(
     let lies = |file: &Path| seen_from.join(file.strip_prefix("/").unwrap_or(file));
     let mut facts = state::look(file.map(lies).as_deref(), rights.root, Os::Linux);
     let called = file.and_then(Path::parent).map(Path::to_owned);
-    // systemd gives the service's own folder its owner at each start.
-    let account = account
-        .filter(|_| rights.service.is_some() || called.as_deref() != Some(Path::new(state::OWN_FOLDER)));
-    let refused = match (&facts.written, &facts.folder, account) {
-        (state::Written::Yes, Some(folder), Some(account)) if !account.may(Want::Write, folder) => {
-            Some(account)
-        }
-        // Who else should make it is not there yet.
-        (state::Written::ToBeMade, Some(_), Some(account)) if rights.service.is_none() => Some(account),
-        _ => None,
+    let runs = rights.service.is_some();
+    let own = Path::new(state::OWN_FOLDER);
+    let (is_own, is_inside) =
+        called.as_deref().map_or((false, false), |it| (it == own, it != own && it.starts_with(own)));
+    let may_write = |account: &Account, folder: &Path| {
+        let there = folder.ancestors().find(|folder| folder.exists());
+        there.is_none_or(|folder| account.may(Want::Write, folder))
     };
-    if let Some(account) = refused {
+    let refused = account.zip(facts.folder.as_deref()).filter(|(account, folder)| match facts.written {
+        // systemd gives the service's own folder its owner at each start, and what it lacks there the service makes.
+        _ if is_own && !runs => false,
+        state::Written::ToBeMade if is_inside && !runs => false,
+        // The unit lets it make nothing elsewhere.
+        state::Written::ToBeMade if !runs => true,
+        state::Written::Yes | state::Written::ToBeMade => !may_write(account, folder),
+        _ => false,
+    });
+    if let Some((account, _)) = refused {
         facts.written = state::Written::ForbiddenFor(account.name.clone());
     }
     // As it is called.
@@ -167,7 +173,8 @@ mod tests {
         let world = World::new()
             .file("/etc/passwd", "dts:x:64999:64999::/:/bin/false\n")
             .file("/srv/a/there", "")
-            .file("/var/lib/dantetimesync/state.json", "");
+            .file("/var/lib/dantetimesync/state.json", "")
+            .file("/var/lib/dantetimesync/roots/state.json", "");
         let host = world.host();
         let account = Account::named(&host, "dts");
         assert!(account.is_some());
@@ -183,10 +190,10 @@ mod tests {
             let mend = found.mend.unwrap();
             assert!(mend.starts_with("state-file = \"/var/lib/dantetimesync/state.json\""), "{mend}");
         }
-        assert_eq!(
-            seen("/var/lib/dantetimesync/state.json").problem,
-            None,
-            "systemd gives it to the service"
-        );
+        let own = "/var/lib/dantetimesync";
+        assert_eq!(seen(&format!("{own}/state.json")).problem, None, "systemd gives it to the service");
+        assert_eq!(seen(&format!("{own}/new/state.json")).problem, None, "the service makes it there");
+        let found = seen(&format!("{own}/roots/state.json"));
+        assert_eq!(found.mend, Some(format!("sudo chown dts: {own}/roots")), "{found:?}");
     }
 }

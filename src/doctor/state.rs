@@ -110,7 +110,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         #[cfg(any(target_os = "linux", test))]
         Written::ForbiddenFor(user) => Problem::StateReadOnly.seen(
             format!("{folder} cannot be written by {user}, the user that the service runs as: after a restart everything is learned anew"),
-            if folder == OWN_FOLDER {
+            if Path::new(&folder).starts_with(OWN_FOLDER) {
                 format!("sudo chown {user}: {folder}")
             } else {
                 facts.os.setting("state-file", &format!("{OWN_FOLDER}/state.json"))
