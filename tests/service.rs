@@ -15,8 +15,8 @@ use dantetimesync::time::{Rate, Span};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dantetimesync");
 
-/// Keeps units in folders: `files`, `active`, `enabled`; what is in `stuck` refuses. `exec` has command lines, `code`
-/// exit codes.
+/// Keeps units in folders: `files`, `active`, `enabled`; what is in `stuck` refuses, all or
+/// the command in it. `exec` has command lines, `code` exit codes.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 cd "$FAKE" || exit 1
 echo "$*" >>log
@@ -36,7 +36,8 @@ show)
     esac ;;
 daemon-reload) ;;
 enable|disable|start|stop)
-    [ ! -e "stuck/$unit" ] || { echo "$unit is stuck" >&2; exit 1; }
+    refused=$(cat "stuck/$unit" 2>/dev/null || echo nothing)
+    [ "${refused:-$what}" != "$what" ] || { echo "$unit is stuck" >&2; exit 1; }
     case $what in
     enable) touch "enabled/$unit"; [ -z "$now" ] || touch "active/$unit" ;;
     disable) rm -f "enabled/$unit"; [ -z "$now" ] || rm -f "active/$unit" ;;
@@ -199,6 +200,9 @@ fn a_takeover_that_fails_half_way_gives_everything_back() {
     });
     assert_eq!(code, 71, "{said}");
     assert!(said.contains("ntpd.service is stuck"), "{said}");
+    // What cannot be stopped cannot be started either, nor what was stopped be forgotten.
+    let left = "not everything could be put back: ntpd.service (dantetimesync service release tries again)";
+    assert!(said.contains(left), "{said}");
     assert!(
         computer.has("active/systemd-timesyncd.service") && computer.has("enabled/systemd-timesyncd.service")
     );
@@ -209,11 +213,18 @@ fn a_takeover_that_fails_half_way_gives_everything_back() {
 #[test]
 fn a_takeover_says_why_the_service_did_not_start() {
     let computer = Computer::new();
-    computer.touch("stuck/dantetimesync.service");
+    fs::write(computer.path("stuck/dantetimesync.service"), "start").unwrap();
     fs::write(computer.path("code/dantetimesync.service"), "77\n").unwrap();
     let (code, said) = computer.takeover(&computer.config("skip-ntp = true"), &[]);
     assert_eq!(code, 71, "{said}");
     assert!(said.contains("did not start: a permission is missing (exit code 77)"), "{said}");
+    assert!(said.contains("everything is as it was"), "{said}");
+    assert!(!computer.has("enabled/dantetimesync.service"), "{said}");
+    // The code is one of an earlier start where it comes to none.
+    fs::write(computer.path("stuck/dantetimesync.service"), "enable").unwrap();
+    let (code, said) = computer.takeover(&computer.config("skip-ntp = true"), &[]);
+    assert_eq!(code, 71, "{said}");
+    assert!(said.contains("is stuck") && !said.contains("did not start"), "{said}");
 }
 
 #[test]

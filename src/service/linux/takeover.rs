@@ -95,9 +95,10 @@ pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
     }
     let done = stop(&systemctl, &rivals).and_then(|()| start(&systemctl, options));
     if let Err(failure) = done {
-        println!("that did not work: everything is put back as it was");
-        if let Err(other) = put_back(&systemctl, &ours, rivals, &before, &memory) {
-            println!("not everything could be: {:#}", other.error);
+        println!("that did not work; putting everything back as it was ...");
+        match put_back(&systemctl, &ours, rivals, &before, &memory) {
+            Ok(()) => println!("everything is as it was"),
+            Err(other) => println!("not everything could be put back: {:#}", other.error),
         }
         return Err(failure);
     }
@@ -125,6 +126,11 @@ fn put_back(
     // Whatever became of our own: nobody is left without a clock service.
     let left = give_all_back(systemctl, stopped);
     memory.write(with_new(before, &left))?;
+    if !left.is_empty() {
+        let names: Vec<&str> = left.iter().map(|rival| rival.unit.as_str()).collect();
+        let reason = anyhow::anyhow!("{} (dantetimesync service release tries again)", names.join(", "));
+        return Err(Failure::new(FAILED, reason));
+    }
     halted.and(disabled)
 }
 
@@ -178,7 +184,8 @@ fn start(systemctl: &Systemctl, options: &Takeover) -> Result<(), Failure> {
             anyhow::anyhow!("{} steers the clock and is no service: end it, and try again", left.join(", "));
         return Err(Failure::new(UNAVAILABLE, reason));
     }
-    if let Err(failure) = systemctl.act(&["enable", "--now", UNIT]) {
+    systemctl.act(&["enable", UNIT])?;
+    if let Err(failure) = systemctl.act(&["start", UNIT]) {
         let code = systemctl.property(UNIT, "ExecMainStatus")?;
         let meaning = code.parse().ok().and_then(exit::meaning);
         let because = meaning.map_or_else(String::new, |meaning| format!(": {meaning} (exit code {code})"));
