@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::clock::ClockError;
 use crate::clock::windows::Found;
 use crate::place;
-use crate::state::file::replace;
+use crate::state::file::{kept, replace};
 
 /// Its name.
 pub(crate) const FILE: &str = "clock-found.json";
@@ -28,24 +28,25 @@ pub(crate) fn put_back(restore: impl FnOnce(Found) -> Result<(), ClockError>) ->
 }
 
 fn keep_in(folder: &Path, found: &Found) -> std::io::Result<()> {
-    // One that says nothing, as a loss of power may leave it, is as good as none.
-    if kept_in(folder).is_some() {
-        return Ok(());
+    let file = folder.join(FILE);
+    match kept::<Found>(&file)? {
+        Some(_) => Ok(()),
+        None => replace(&file, &serde_json::to_string(found)?),
     }
-    replace(&folder.join(FILE), &serde_json::to_string(found)?)
 }
 
 fn put_back_from(
     folder: &Path,
     restore: impl FnOnce(Found) -> Result<(), ClockError>,
 ) -> Result<(), ClockError> {
-    kept_in(folder).map_or(Ok(()), restore)?;
-    let _ = fs::remove_file(folder.join(FILE));
+    let file = folder.join(FILE);
+    let found = kept(&file).map_err(|error| ClockError::Os {
+        action: "read how the clock was found",
+        reason: format!("{}: {error}", file.display()),
+    })?;
+    found.map_or(Ok(()), restore)?;
+    let _ = fs::remove_file(file);
     Ok(())
-}
-
-fn kept_in(folder: &Path) -> Option<Found> {
-    serde_json::from_str(&fs::read_to_string(folder.join(FILE)).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -87,6 +88,17 @@ mod tests {
         });
         assert!(refused.is_err());
         assert_eq!(put_back_of(folder.path()), Some(found(10_000_000)));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        // As good as a file that somebody else has locked.
+        fs::create_dir(folder.path().join(FILE)).unwrap();
+        assert!(keep_in(folder.path(), &found(10_000_123)).is_err());
+        let refused = put_back_from(folder.path(), |_| Ok(()));
+        assert!(refused.unwrap_err().to_string().contains(FILE));
+        assert!(folder.path().join(FILE).is_dir());
     }
 
     #[test]

@@ -98,6 +98,19 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
+/// What was kept by [`replace`]; nothing where there is no such file, or one that says nothing, as a loss of power may
+/// leave it. One that may be good and cannot be read is an error.
+#[cfg(windows)]
+pub(crate) fn kept<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match read(path) {
+        Ok(text) => Ok(serde_json::from_str(&text).ok()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Whoever reads the file, even after a loss of power, finds the old content or the new one, never a part.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -14,7 +14,7 @@ use windows_sys::Win32::System::Services::{ChangeServiceConfigW, SERVICE_NO_CHAN
 use super::{NAME, find, open, refused, state, stop};
 use crate::exit::{Failure, OS_ERROR};
 use crate::place;
-use crate::state::file::replace;
+use crate::state::file::{self, replace};
 
 const RIVAL: &str = "W32Time";
 const SHOWN: &str = "Windows Time (W32Time)";
@@ -59,7 +59,7 @@ pub(super) fn take() -> Result<(), Failure> {
         return Ok(());
     }
     // What was found first is what is given back.
-    if kept().is_none() {
+    if kept()?.is_none() {
         let start = if config.start_type == ServiceStartType::AutoStart { "auto" } else { "demand" };
         let text = serde_json::to_string(&Taken { start: start.to_owned(), running })
             .map_err(anyhow::Error::from)?;
@@ -75,7 +75,7 @@ pub(super) fn take() -> Result<(), Failure> {
 
 /// Gives the clock back to it, if it was taken from it.
 pub(super) fn give_back() -> Result<(), Failure> {
-    let Some(taken) = kept() else { return Ok(()) };
+    let Some(taken) = kept()? else { return Ok(()) };
     let access = ServiceAccess::START | ServiceAccess::QUERY_STATUS | ServiceAccess::CHANGE_CONFIG;
     let Some(service) = find(RIVAL, access)? else { return Ok(()) };
     let at_boot = taken.start == "auto";
@@ -114,8 +114,9 @@ fn configure(service: &Handle, start: ServiceStartType) -> Result<(), Failure> {
     Ok(())
 }
 
-fn kept() -> Option<Taken> {
-    serde_json::from_str(&fs::read_to_string(file()).ok()?).ok()
+fn kept() -> Result<Option<Taken>, Failure> {
+    let kept = file::kept(&file()).context("cannot read how Windows Time was found");
+    kept.map_err(|error| Failure::new(OS_ERROR, error))
 }
 
 fn file() -> PathBuf {
