@@ -1,6 +1,7 @@
 //! The processes that run, and who of them holds a UDP port.
 
 use std::io;
+use std::net::Ipv6Addr;
 
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, INVALID_HANDLE_VALUE, NO_ERROR};
@@ -55,9 +56,12 @@ pub fn owners(ports: [u16; 2]) -> Vec<Owner> {
     let four = udp_table(AF_INET).unwrap_or_default();
     // A socket of IPv6 may hold the port of IPv4 with its own.
     let six = udp_table(AF_INET6).unwrap_or_default();
+    let four = rows::<ROW>(&four);
+    let six = rows::<ROW_6>(&six).filter(|row| may_hold_ipv4(row.address));
     let own = std::process::id();
-    let mut found: Vec<(u16, u32)> = rows::<ROW>(&four)
-        .chain(rows::<ROW_6>(&six))
+    let mut found: Vec<(u16, u32)> = four
+        .chain(six)
+        .map(|row| (row.port, row.pid))
         .filter(|(port, pid)| ports.contains(port) && *pid != own)
         .collect();
     found.sort_unstable();
@@ -102,15 +106,30 @@ fn udp_table(family: u16) -> io::Result<Vec<u8>> {
     Err(io::Error::other("the table of UDP ports does not stop growing"))
 }
 
-/// Port and pid of each row of `N` bytes: the number of rows, then in each the address, and at its end port (as on the
-/// wire, in the lower half) and pid, 32 bits each.
-fn rows<const N: usize>(table: &[u8]) -> impl Iterator<Item = (u16, u32)> {
+/// A row of a table of UDP sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row<'a> {
+    /// The address that it is bound to, and for IPv6 its scope.
+    address: &'a [u8],
+    port: u16,
+    pid: u32,
+}
+
+/// A socket of IPv6 that is bound to any address, or to one of IPv4 in the clothes of IPv6.
+fn may_hold_ipv4(address: &[u8]) -> bool {
+    let address = address.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets));
+    address.is_some_and(|address| address.is_unspecified() || address.to_ipv4_mapped().is_some())
+}
+
+/// Each row of `N` bytes: the number of rows, then in each the address, and at its end port (as on the wire, in the
+/// lower half) and pid, 32 bits each.
+fn rows<const N: usize>(table: &[u8]) -> impl Iterator<Item = Row<'_>> {
     let (count, rest) = table.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
     let count = usize::try_from(u32::from_ne_bytes(*count)).unwrap_or(0);
     let (rows, _) = rest.as_chunks::<N>();
     rows.iter().take(count).filter_map(|row| {
-        let [p, q, _, _, pid @ ..] = row.last_chunk::<8>()?;
-        Some((u16::from_be_bytes([*p, *q]), u32::from_ne_bytes(*pid)))
+        let (address, [p, q, _, _, pid @ ..]) = row.split_last_chunk::<8>()?;
+        Some(Row { address, port: u16::from_be_bytes([*p, *q]), pid: u32::from_ne_bytes(*pid) })
     })
 }
 
@@ -125,11 +144,15 @@ mod tests {
     #[test]
     fn the_rows_of_a_table_are_read_as_far_as_there_are_any() {
         let mut table = table(4);
-        assert_eq!(rows::<ROW>(&table).collect::<Vec<_>>(), [(319, 77), (53, 4)]);
+        assert_eq!(ports::<ROW>(&table), [(319, 77), (53, 4)]);
         assert_eq!(rows::<ROW>(&table[..20]).count(), 1);
         assert_eq!(rows::<ROW>(&[]).count(), 0);
         table[..4].copy_from_slice(&[0xff; 4]);
         assert_eq!(rows::<ROW>(&table).count(), 3);
+    }
+
+    fn ports<const N: usize>(table: &[u8]) -> Vec<(u16, u32)> {
+        rows::<N>(table).map(|row| (row.port, row.pid)).collect()
     }
 
     /// A table that says it has two rows and has three, with addresses of so many bytes.
@@ -148,9 +171,13 @@ mod tests {
     fn rows_of_ipv6_have_an_address_and_a_scope_before_the_port() {
         assert_eq!(size_of::<MIB_UDPROW_OWNER_PID>(), ROW);
         assert_eq!(size_of::<MIB_UDP6ROW_OWNER_PID>(), ROW_6);
-        assert_eq!(rows::<ROW_6>(&table(20)).collect::<Vec<_>>(), [(319, 77), (53, 4)]);
+        assert_eq!(ports::<ROW_6>(&table(20)), [(319, 77), (53, 4)]);
         assert_eq!(rows::<ROW_6>(&table(20)[..31]).count(), 0);
         assert!(udp_table(AF_INET6).is_ok());
+        assert!(may_hold_ipv4(&[0; 20]), "any address");
+        let row = |address: &str| [&address.parse::<Ipv6Addr>().unwrap().octets()[..], &[0; 4]].concat();
+        assert!(may_hold_ipv4(&row("::ffff:192.0.2.7")) && !may_hold_ipv4(&row("fe80::1")));
+        assert!(!may_hold_ipv4(&row("::1")));
     }
 
     #[test]
@@ -165,8 +192,8 @@ mod tests {
         let _ = socket.recv(&mut [0]);
         let port = socket.local_addr().unwrap().port();
         let table = udp_table(AF_INET).unwrap();
-        let rows: Vec<_> = rows::<ROW>(&table).collect();
-        assert!(rows.contains(&(port, own)), "{own}: {rows:?}");
+        let held = ports::<ROW>(&table);
+        assert!(held.contains(&(port, own)), "{own}: {held:?}");
         assert_eq!(owners([port, port]), []);
     }
 }
