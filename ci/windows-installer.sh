@@ -125,7 +125,7 @@ check "the service runs" runs
 
 echo "-- upgrade while a program of it runs"
 # It stands for the terminal view, for which Wine would need a console.
-wine "$program" demo --seconds 20 </dev/null >/dev/null 2>&1 &
+wine "$program" demo --seconds 600 </dev/null >/dev/null 2>&1 &
 open=$!
 sleep 2
 touch -d '2001-01-01' "$program" "$folder/dantetimesync-watch.exe"
@@ -134,10 +134,32 @@ check "the program is the new one" test "$(stat -c %Y "$program")" -gt 100000000
 check "so is the terminal view" test "$(stat -c %Y "$folder/dantetimesync-watch.exe")" -gt 1000000000
 check "the service runs" runs
 check "what ran goes on" kill -0 "$open"
-# A demo that is still without a lock ends with 1.
+touch -d '2001-01-01' "$program"
+wine "$program" demo --seconds 600 </dev/null >/dev/null 2>&1 &
+second=$!
+sleep 2
+wine "$work/again.exe" /S || fail "the second installer beside what runs ended with $?"
+check "the program is the new one again" test "$(stat -c %Y "$program")" -gt 1000000000
+check "what ran goes on, both" kill -0 "$open" "$second"
+check "under names of their own" is "$(find "$folder" -name '*.old' | wc -l)" 2
+for demo in $(ip netns pids "$space" | xargs -r -I{} sh -c 'tr "\0" " " </proc/{}/cmdline 2>/dev/null | grep -q "demo --seconds" && echo {}'); do
+    kill "$demo"
+done
+wait "$open" "$second" 2>/dev/null || true
+wine "$work/again.exe" /S || fail "the installer ended with $?"
+check "the next upgrade takes the old ones away" is "$(find "$folder" -name '*.old' | wc -l)" 0
+check "the service runs" runs
+
+echo "-- an upgrade that cannot write a file"
+rm "$folder/guide.md"
+mkdir "$folder/guide.md"
 code=0
-wait "$open" || code=$?
-check "it ends as ever" test "$code" -le 1
+wine "$work/again.exe" /S || code=$?
+check "it says so" is "$code" 2
+check "the service runs again" runs
+rmdir "$folder/guide.md"
+wine "$work/again.exe" /S || fail "the installer ended with $?"
+check "the next one writes it" test -s "$folder/guide.md"
 
 echo "-- a stop, a start, a start that fails"
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }

@@ -6,8 +6,9 @@
 ;   setup.exe /S /OPTIONS="--interface Ethernet"  with options of the service; without, those from before stay
 ;   uninstall.exe /S [/PURGE]                     remove it; with /PURGE its state and configuration as well
 ;
-; Ends with 0, or with 2 where a file could not be written or the service could not be installed. Everything that concerns the service is done by the
-; program itself (`dantetimesync service`): here are only files and the entries that Windows lists.
+; Ends with 0, or with 2 where a file could not be written or the service could not be installed. Everything that
+; concerns the service is done by the program itself (`dantetimesync service`): here are only files and the entries
+; that Windows lists.
 
 Unicode true
 SetCompressor /SOLID lzma
@@ -56,9 +57,8 @@ Var Failed
 
 ; Makes place for a new file. A process that has told that it has stopped still holds its file for a moment. Somebody
 ; may also have the terminal view open, which both programs are for: what runs cannot be replaced, but go on under
-; another name, until the next boot.
+; another name, until the next boot. There may be several such, each of an earlier upgrade.
 !macro MakeFree FILE
-  Delete "$INSTDIR\${FILE}.old"
   ${If} ${FileExists} "$INSTDIR\${FILE}"
     ${For} $2 1 30
       ClearErrors
@@ -69,8 +69,10 @@ Var Failed
       Sleep 100
     ${Next}
     ${If} ${FileExists} "$INSTDIR\${FILE}"
-      Rename "$INSTDIR\${FILE}" "$INSTDIR\${FILE}.old"
-      Delete /REBOOTOK "$INSTDIR\${FILE}.old"
+      GetTempFileName $3 "$INSTDIR"
+      Delete $3
+      Rename "$INSTDIR\${FILE}" "$3.old"
+      Delete /REBOOTOK "$3.old"
     ${EndIf}
     ClearErrors
   ${EndIf}
@@ -92,6 +94,7 @@ Section "dantetimesync" SectionProgram
     ${EndIf}
     !insertmacro Program "service stop"
   ${EndIf}
+  Delete "$INSTDIR\*.old"
   !insertmacro MakeFree "dantetimesync.exe"
   !insertmacro MakeFree "dantetimesync-watch.exe"
   File "/oname=dantetimesync.exe" "${EXE}"
@@ -145,6 +148,13 @@ Section "-outcome"
     Abort "The service could not be installed."
   ${EndIf}
 SectionEnd
+
+; A file could not be written. What ran before goes on, if its program is still there.
+Function .onInstFailed
+  ${If} $1 == "running"
+    !insertmacro Program "service start"
+  ${EndIf}
+FunctionEnd
 
 LangString ABOUT_PROGRAM ${LANG_ENGLISH} "The program, as a service that is started at every boot."
 LangString ABOUT_TAKEOVER ${LANG_ENGLISH} \
@@ -203,12 +213,11 @@ Section "Uninstall"
     Sleep 100
   ${Next}
   Delete "$INSTDIR\dantetimesync-watch.exe"
-  Delete /REBOOTOK "$INSTDIR\dantetimesync.exe.old"
-  Delete /REBOOTOK "$INSTDIR\dantetimesync-watch.exe.old"
+  Delete /REBOOTOK "$INSTDIR\*.old"
   Delete "$INSTDIR\LICENSE.txt"
   Delete "$INSTDIR\guide.md"
   Delete "$INSTDIR\uninstall.exe"
-  RMDir "$INSTDIR"
+  RMDir /REBOOTOK "$INSTDIR"
   SetShellVarContext all
   Delete "$SMPROGRAMS\dantetimesync\Console.lnk"
   Delete "$SMPROGRAMS\dantetimesync\Uninstall.lnk"
