@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::allowed::Allowed;
-use crate::config::{default_file, parse, usual_place};
+use crate::config::{default_file, parse, unasked, usual_place};
 use crate::place::{self, EVENT_FILE, STATUS_SOCKET};
 use crate::time::Span;
 pub use service::Service;
@@ -346,6 +346,16 @@ pub fn status_place(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         })
     };
     given.map_or_else(usual, |path| Ok(place::expand(path)))
+}
+
+/// That nothing was found at a place says little where the configuration file, which may name another one, could not
+/// be read.
+pub fn doubted(error: impl Into<anyhow::Error>, given: Option<&Path>) -> anyhow::Error {
+    let error = error.into();
+    match unasked().filter(|_| given.is_none()) {
+        Some(unread) => anyhow::anyhow!("{error:#}. It may be elsewhere: {unread}"),
+        None => error,
+    }
 }
 
 fn status_help() -> String {

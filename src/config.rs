@@ -25,7 +25,7 @@ use crate::place;
 use crate::time::{Rate, Span};
 use allowed::{Allowed, same_server};
 pub use choices::{Choice, Choices, Origin};
-pub use places::usual_place;
+pub use places::{unasked, usual_place};
 pub use table::DEFAULT_NTP_SERVER;
 use window::DailyWindow;
 

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::allowed::Allowed;
+use super::file::FileError;
 use super::{Choices, Fault, Reader, Settings, default_file, file, table};
 use crate::place;
 
@@ -107,6 +108,16 @@ pub fn usual_place(name: &str) -> Option<PathBuf> {
     place_by(&default_file(), name)
 }
 
+/// Why the usual configuration file could not be asked, where there is one: it may name other places than those by
+/// default.
+pub fn unasked() -> Option<FileError> {
+    unasked_of(&default_file())
+}
+
+fn unasked_of(file: &Path) -> Option<FileError> {
+    file::read(file).err().filter(|error| !error.is_missing() && !matches!(error, FileError::Faulty(_)))
+}
+
 fn place_by(file: &Path, name: &str) -> Option<PathBuf> {
     let read = file::read(file).ok().and_then(|choices| Settings::from_choices(&choices).ok());
     let settings = read.or_else(|| Settings::from_choices(&Choices::default()).ok())?;
@@ -167,5 +178,9 @@ mod tests {
         assert_eq!((place("status-socket"), place("event-file")), (None, None));
         std::fs::write(&file, format!("status-socket = '{root}s'\nleap = 'x'")).unwrap();
         assert_eq!(place("status-socket"), by_default);
+        // That one could be asked, and so could one that is not there; not what is no file.
+        assert!(unasked_of(&file).is_none() && unasked_of(&folder.path().join("missing")).is_none());
+        let told = unasked_of(folder.path()).map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.ends_with("is a directory, and no file"), "{told}");
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::{Event, file};
-use crate::cli::Events;
+use crate::cli::{self, Events};
 use crate::config::{default_file, parse, usual_place};
 use crate::exit::{Failure, NO_INPUT, USAGE};
 use crate::place;
@@ -26,7 +26,10 @@ pub fn run(options: &Events) -> Result<ExitCode, Failure> {
     let path = file.display();
     let all = file::read(&file).map_err(|error| {
         let reason = if error.kind() == io::ErrorKind::NotFound {
-            anyhow::anyhow!("no history at {path}: the service has not written one yet; --file names another")
+            let missing = anyhow::anyhow!(
+                "no history at {path}: the service has not written one yet; --file names another"
+            );
+            cli::doubted(missing, options.file.as_deref())
         } else {
             anyhow::anyhow!("the history {path} cannot be read: {error}")
         };

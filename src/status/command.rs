@@ -29,7 +29,12 @@ pub fn run(options: &cli::Status) -> Result<ExitCode, Failure> {
         Some(seconds) => wait_locked(&place, Span::from_secs(i64::from(seconds))),
         None => fetch(&place),
     };
-    let status = status.map_err(|error| Failure::new(NOT_RUNNING, error))?;
+    let status = status.map_err(|error| match error {
+        StatusError::NotRunning(_) => {
+            Failure::new(NOT_RUNNING, cli::doubted(error, options.socket.as_deref()))
+        }
+        error => Failure::new(NOT_RUNNING, error),
+    })?;
     let age = status.age();
     if options.json {
         let mut text = serde_json::to_string_pretty(&status).map_err(anyhow::Error::from)?;
