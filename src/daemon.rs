@@ -15,17 +15,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use crate::cli::Service;
 use crate::clock::SystemClock;
 use crate::clock::platform::{OsClock, raw_clock};
-use crate::config::file::FileError;
-use crate::config::{Config, Settings};
+use crate::config::{Choices, Config, Settings};
 use crate::controller::PtpController;
 use crate::dry_run::{OnOsTimeline, virtual_clock};
 use crate::exit::{Failure, TEMPORARY, UNAVAILABLE};
-use crate::log::Log;
+use crate::log::{Log, LogFormat};
 use crate::net::platform::RealPtpNetwork;
 use crate::net::{NetworkError, NetworkOptions, PtpNetwork, StampSource, interface};
 use crate::ntp::NtpSource;
@@ -54,8 +54,7 @@ const LOOK_EVERY: Span = Span::from_ms(500);
 /// # Errors
 /// With the exit code that tells why it could not start.
 pub fn run(options: &Service) -> Result<ExitCode, Failure> {
-    let choices = options.choices()?;
-    let settings = Settings::from_choices(&choices).map_err(FileError::from)?;
+    let (choices, settings) = settings(options)?;
     let mut outside = Outside {
         began: raw_clock(),
         stop: stop_flag(),
@@ -92,6 +91,20 @@ pub fn run(options: &Service) -> Result<ExitCode, Failure> {
     rise(&settings);
     let ntp = RealNtpSource::open(&config.ntp_servers);
     Ok(serve(config, network, clock, ntp, outside))
+}
+
+/// What was chosen, and what comes of it. What is wrong with it is told in the form that an option gives the log: that
+/// of a file with faults is not believed.
+fn settings(options: &Service) -> Result<(Choices, Settings), Failure> {
+    let settings = options.choices().and_then(|choices| {
+        let settings = Settings::from_choices(&choices)?;
+        Ok((choices, settings))
+    });
+    let json = options.options.of("log-format").last().is_some_and(|choice| choice.value == "json");
+    if json && settings.is_err() {
+        Log::start(LevelFilter::INFO, LogFormat::Json);
+    }
+    Ok(settings?)
 }
 
 /// Threads that are started later do not rise with this one.

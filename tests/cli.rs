@@ -166,6 +166,17 @@ fn the_last_words_have_the_form_of_the_log() {
     let last: serde_json::Value = serde_json::from_str(err.lines().last().expect("a line")).expect("JSON");
     assert_eq!(last["level"], "error", "{err}");
     assert!(last["message"].as_str().expect("a message").contains("nosuch0"), "{err}");
+    // Faults of the settings too, where an option says how.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("c.toml");
+    let path = file.to_str().expect("UTF-8");
+    for text in ["utc-slew = 0", "no toml"] {
+        std::fs::write(&file, text).expect("it can be written");
+        let Run { code, err, .. } = run(&["--config", path, "--dry-run", "--log-format", "json"]);
+        assert_eq!(code, 78, "{err}");
+        let only: serde_json::Value = serde_json::from_str(&err).expect("JSON");
+        assert!(only["message"].as_str().expect("a message").contains("c.toml:1"), "{err}");
+    }
 }
 
 /// On Windows raw capture exists, and then goes on.

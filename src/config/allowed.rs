@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::parse;
 use super::window::DailyWindow;
+use crate::ptp::is_pulled;
 use crate::time::Span;
 
 /// The longest name of an interface on Linux, in bytes: IFNAMSIZ is 16 with the NUL.
@@ -82,8 +83,9 @@ impl Allowed {
         match self {
             Self::Server if is_none(text) => format!("{self}; skip-ntp = true asks none"),
             Self::Subdomain => match parse::in_capitals(text) {
-                Some(meant) => format!("{self}; {meant} is written with capitals"),
-                None => self.to_string(),
+                // The others are refused in capitals too.
+                Some(meant) if !is_pulled(&meant) => format!("{self}; {meant} is written with capitals"),
+                _ => self.to_string(),
             },
             _ => self.to_string(),
         }
