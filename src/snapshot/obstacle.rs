@@ -62,7 +62,7 @@ pub enum Obstacle {
         /// Those with their Follow_Up.
         pairs: u64,
     },
-    /// Pairs of the leader that is followed come, but so unevenly that they do not fit together.
+    /// Pairs of the leader that is followed come, but do not fit its line: they come too unevenly, or its clock was set.
     Uneven {
         /// Whose.
         leader: LeaderId,
@@ -146,8 +146,8 @@ impl Obstacle {
                     .to_owned()
             }
             Self::Uneven { .. } => {
-                "join the Dante switch by cable, without radio, power line or a busy link in \
-                                    between. dantetimesync monitor shows how its packets scatter"
+                "if this lasts for more than some seconds, join the Dante switch by cable, without radio, power line \
+                 or a busy link in between. dantetimesync monitor shows how its packets scatter"
                     .to_owned()
             }
             Self::NoStamps => {
@@ -209,7 +209,8 @@ impl std::fmt::Display for Obstacle {
             ),
             Self::Uneven { leader } => write!(
                 f,
-                "packets of the leader {leader} arrive, but so unevenly that they tell nothing of its clock"
+                "packets of the leader {leader} arrive, but they do not fit its line: they come too unevenly, or its \
+                 clock was set"
             ),
             Self::NoStamps => f.write_str("Syncs of a leader arrive, but without the time of their arrival"),
             Self::MustNotLead => {
