@@ -136,6 +136,25 @@ echo "-- with an interface and a dead NTP server it is ready within 3 s too"
 settings 'dry-run = true' 'interface = "lo"' 'ntp-server = "127.0.0.1:9"' 'log-level = "debug"'
 ready_in_time 3
 journal_has 'listening' 20
+systemctl stop dantetimesync.service
+
+echo "-- and where the interface gets its address just before others would not have waited any longer"
+cat >/etc/systemd/network/eth.netdev <<'UNIT'
+[NetDev]
+Name=eth0
+Kind=veth
+[Peer]
+Name=eth1
+UNIT
+printf '[Match]\nName=eth0\n[Network]\nAddress=10.77.9.1/24\n' >/etc/systemd/network/eth0.network
+printf '[Match]\nName=eth1\n[Network]\nAddress=10.77.10.1/24\n' >/etc/systemd/network/eth1.network
+settings 'dry-run = true' 'ntp-server = "127.0.0.1:9"' 'log-level = "debug"'
+(sleep 1.5 && systemctl start systemd-networkd.service) &
+ready_in_time 3
+journal_has 'eth0' 50
+systemctl stop dantetimesync.service systemd-networkd.service systemd-networkd.socket
+settings 'dry-run = true' 'interface = "lo"' 'ntp-server = "127.0.0.1:9"' 'log-level = "debug"'
+systemctl start dantetimesync.service
 
 echo "-- real-time priority and locked memory, or a word that there are none"
 pid=$(value MainPID)
@@ -187,15 +206,6 @@ program 0 '"state": "locked"' runuser -u nobody -- dantetimesync status --json
 program 0 'ocked' runuser -u nobody -- dantetimesync events --since 10min
 
 echo "-- the commands of the guide"
-cat >/etc/systemd/network/eth.netdev <<'UNIT'
-[NetDev]
-Name=eth0
-Kind=veth
-[Peer]
-Name=eth1
-UNIT
-printf '[Match]\nName=eth0\n[Network]\nAddress=10.77.9.1/24\n' >/etc/systemd/network/eth0.network
-printf '[Match]\nName=eth1\n[Network]\nAddress=10.77.10.1/24\n' >/etc/systemd/network/eth1.network
 systemctl start systemd-networkd.service
 for _ in $(seq 50); do grep -q eth1 /proc/net/fib_trie /proc/net/route && break; sleep 0.1; done
 /deb/guide.sh || fail "the guide"
@@ -204,6 +214,9 @@ systemctl stop systemd-networkd.service
 systemctl stop dantetimesync.service
 [ "$(systemctl is-active dantetimesync-wait.service)" = inactive ] || fail "what waited for the lock outlives it"
 program 2 'not running' runuser -u nobody -- dantetimesync status
+chmod 600 /etc/dantetimesync/config.toml
+program 2 'It may be elsewhere: cannot read the configuration file' runuser -u nobody -- dantetimesync status
+chmod 644 /etc/dantetimesync/config.toml
 [ -s /var/lib/dantetimesync/events.jsonl ] || fail "no events are kept"
 
 echo "-- an upgrade over the running service"
