@@ -190,7 +190,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         self.wait();
         let before = std::mem::replace(&mut self.now, self.clock.raw_now());
         self.read_clock();
-        let all_read = self.take_network_events();
+        let something_came = self.take_network_events();
         self.take_ntp_events();
         self.send_ntp_requests();
         if self.now >= self.look_at {
@@ -198,7 +198,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             self.follower.handle_time(self.now);
             self.look_at_counter();
         }
-        if self.is_behind(before, all_read) {
+        if self.is_behind(before, something_came) {
             return;
         }
         self.rejoin_after_silence();
@@ -269,30 +269,32 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
         self.decide_at = self.now;
     }
 
-    /// Takes what has come, a turn's worth of it; whether that was all.
+    /// Takes what has come, a turn's worth of it, which may be no more than one of each socket; whether there was any.
     fn take_network_events(&mut self) -> bool {
-        for _ in 0..EVENTS_PER_TURN {
+        for taken in 0..EVENTS_PER_TURN {
             match self.network.next_event(&self.timeline) {
+                Ok(Some(event)) => self.take_network_event(event),
                 Ok(None) => {
                     self.health.network_event(None);
-                    return true;
+                    return taken > 0;
                 }
-                Ok(Some(event)) => self.take_network_event(event),
                 Err(error) => {
                     self.health.network_event(Some(error));
-                    return true;
+                    return taken > 0;
                 }
             }
         }
-        false
+        true
     }
 
     /// Whether the loop stood still and has not read all that came meanwhile: what seems to be missing may be among it.
-    fn is_behind(&mut self, before: Timestamp<Raw>, all_read: bool) -> bool {
-        if self.now - before > STOOD_STILL {
+    /// As long as something comes, there may be more.
+    fn is_behind(&mut self, before: Timestamp<Raw>, something_came: bool) -> bool {
+        let stood_still = self.now - before > STOOD_STILL;
+        if stood_still {
             self.behind_until = self.now + CATCH_UP;
         }
-        !all_read && self.now < self.behind_until
+        stood_still || (something_came && self.now < self.behind_until)
     }
 
     fn take_network_event(&mut self, event: NetworkEvent) {

@@ -82,6 +82,9 @@ struct World {
     sequence: u16,
     sync_at: i64,
     datagrams: Vec<(i64, Datagram)>,
+    /// A network may give no more until it is waited for.
+    events_per_turn: usize,
+    given: usize,
     links: Vec<NetworkEvent>,
     ntp: Ntp,
     ntp_ahead: i64,
@@ -125,6 +128,8 @@ impl World {
             sequence: 0,
             sync_at: raw.as_ns() + 100 * MS,
             datagrams: Vec::new(),
+            events_per_turn: usize::MAX,
+            given: 0,
             links: Vec::new(),
             ntp: Ntp::Answers,
             ntp_ahead: 0,
@@ -301,6 +306,7 @@ impl PtpNetwork for FakeNetwork {
     fn wait(&mut self, timeout: Span, _: &mut [Pollable]) -> Result<(), NetworkError> {
         let mut world = self.0.borrow_mut();
         world.wait(timeout);
+        world.given = 0;
         world.network_fault("wait").map_or(Ok(()), Err)
     }
     fn next_event(&mut self, _: &Timeline) -> Result<Option<NetworkEvent>, NetworkError> {
@@ -311,6 +317,10 @@ impl PtpNetwork for FakeNetwork {
         if let Some(event) = world.links.pop() {
             return Ok(Some(event));
         }
+        if world.given >= world.events_per_turn {
+            return Ok(None);
+        }
+        world.given += 1;
         let now = world.raw;
         Ok(take_due(&mut world.datagrams, now).map(NetworkEvent::Datagram))
     }

@@ -31,6 +31,8 @@ fn a_program_that_was_stopped_reads_what_came_meanwhile_before_it_judges() {
             world.sync_at += SYNC_EVERY;
         }
         world.raw = end;
+        // As on Linux: one of each socket a turn.
+        world.events_per_turn = 2;
     }
     play.run(2);
     let states = play.events(EventKind::State);
