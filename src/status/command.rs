@@ -39,9 +39,9 @@ pub fn run(options: &cli::Status) -> Result<ExitCode, Failure> {
     if options.json {
         let mut text = serde_json::to_string_pretty(&status).map_err(anyhow::Error::from)?;
         text.push('\n');
-        print(&text);
+        print(&text)?;
     } else {
-        print(&words::screen(&status, age));
+        print(&words::screen(&status, age))?;
     }
     Ok(if is_locked(&status, age) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

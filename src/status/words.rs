@@ -60,6 +60,7 @@ fn utc(snapshot: &Snapshot) -> String {
         };
     };
     let error = time(utc.offset.value_ns, ns(utc.max_error_ns));
+    let known = utc.leader_rate.is_some_and(|rate| rate.bound_ppb <= RATE_KNOWN);
     let runs = match utc.leader_rate {
         Some(rate) if rate.bound_ppb <= RATE_SURE => {
             format!("leader runs {:+.1} ppm against UTC", rate.value_ppb / 1e3)
@@ -69,7 +70,7 @@ fn utc(snapshot: &Snapshot) -> String {
         }
         _ => "leader's rate against UTC not known yet".to_owned(),
     };
-    format!("UTC {error} ({runs}, {})", prospect(snapshot, utc))
+    format!("UTC {error} ({runs}, {})", prospect(snapshot, utc, known))
 }
 
 /// Why UTC is not known, in one line.
@@ -94,15 +95,16 @@ fn without_utc(servers: &[NtpServerView]) -> String {
     }
 }
 
-/// What will come of the error against UTC.
-fn prospect(snapshot: &Snapshot, utc: &UtcView) -> String {
+/// What will come of the error against UTC, which can be told where the leader's rate is `known`.
+fn prospect(snapshot: &Snapshot, utc: &UtcView, known: bool) -> String {
     let Some(limit) = snapshot.utc_limit_ns else { return "no limit set".to_owned() };
     let Some(slew) = &utc.slew else { return format!("limit {}", plain(ns(limit))) };
     let until = |ns: Option<i64>| ns.map_or_else(String::new, |ns| format!(" in {}", duration(ns)));
     match slew.activity {
-        Some(Activity::Leader) => {
-            format!("limit {} reached{}", plain(ns(limit)), until(slew.limit_in_ns.or(slew.slew_in_ns)))
-        }
+        Some(Activity::Leader) => match slew.limit_in_ns.or(slew.slew_in_ns).filter(|_| known) {
+            Some(left) => format!("limit {} reached in {}", plain(ns(limit)), duration(left)),
+            None => format!("limit {}", plain(ns(limit))),
+        },
         Some(Activity::Following) => "UTC is followed".to_owned(),
         Some(Activity::Returning) => {
             let left = slew.slew_for_ns.map_or_else(String::new, |ns| format!(", {} left", duration(ns)));

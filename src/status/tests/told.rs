@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::snapshot::SlewView;
 use crate::snapshot::obstacle::Obstacle;
 use crate::time::{Raw, duration};
 
@@ -73,6 +74,22 @@ fn a_lock_is_told_in_one_line() {
          UTC +12.4 ms ± 0.1 (leader runs +8.1 ppm against UTC, limit 1.000 s reached in 33 h 52 min)"
     );
     let mut status = full();
+    // Nothing is foretold by a rate that is not known, or further ahead than anybody looks.
+    let rate = status.snapshot.utc.as_mut().and_then(|utc| utc.leader_rate.take());
+    assert!(
+        near(&status).ends_with("(leader's rate against UTC not known yet, limit 1.000 s)"),
+        "{}",
+        near(&status)
+    );
+    status.snapshot.utc.as_mut().unwrap().leader_rate = rate;
+    let slew = status.snapshot.utc.as_ref().unwrap().slew.clone();
+    let beyond = slew.map(|slew| SlewView { limit_in_ns: None, slew_in_ns: None, ..slew });
+    status.snapshot.utc.as_mut().unwrap().slew = beyond;
+    assert!(
+        near(&status).ends_with("(leader runs +8.1 ppm against UTC, limit 1.000 s)"),
+        "{}",
+        near(&status)
+    );
     status.snapshot.utc_limit_ns = None;
     assert!(near(&status).ends_with("(leader runs +8.1 ppm against UTC, no limit set)"));
     status.snapshot.utc = None;
