@@ -80,7 +80,7 @@ fn watch(terminal: &mut DefaultTerminal, options: &Watch) -> anyhow::Result<()> 
             course.add(&told);
             view.take(told);
         }
-        if news || view.redraw {
+        if news || view.redraw || view.ticks() {
             view.redraw = false;
             let now = raw_clock();
             terminal.draw(|frame| screen::draw(frame, &view, &course, now)).context("cannot draw")?;

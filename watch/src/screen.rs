@@ -70,6 +70,8 @@ pub struct View {
     palette: Palette,
     /// The last status, also when none has come since.
     status: Option<Box<Status>>,
+    /// When that was told.
+    told_at: Option<Timestamp<Raw>>,
     /// Why there is none now, and since when.
     silence: Option<(Timestamp<Raw>, String)>,
     window: usize,
@@ -81,7 +83,7 @@ pub struct View {
 impl View {
     /// Nothing was told yet.
     pub fn new(palette: Palette) -> Self {
-        Self { palette, status: None, silence: None, window: 0, paused: false, redraw: true }
+        Self { palette, status: None, told_at: None, silence: None, window: 0, paused: false, redraw: true }
     }
 
     /// Takes what was told.
@@ -90,12 +92,20 @@ impl View {
             return;
         }
         match told.status {
-            Ok(status) => (self.status, self.silence) = (Some(status), None),
+            Ok(status) => {
+                (self.status, self.told_at, self.silence) = (Some(status), Some(told.at), None);
+            }
             Err(error) => {
-                let since = self.silence.as_ref().map_or(told.at, |(since, _)| *since);
-                self.silence = Some((since, error));
+                // Somebody may have been asked in vain for seconds before there is a word of it.
+                let since = self.silence.as_ref().map(|(since, _)| *since).or(self.told_at);
+                self.silence = Some((since.unwrap_or(told.at), error));
             }
         }
+    }
+
+    /// Whether what is shown changes by itself: how long there was no status.
+    pub fn ticks(&self) -> bool {
+        self.silence.is_some() && !self.paused
     }
 
     /// Obeys a key.
@@ -147,7 +157,8 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View) {
         None => "dantetimesync".to_owned(),
     };
     if view.paused {
-        left.push_str("  PAUSED");
+        // First: at the end the keys may cover it.
+        left.insert_str(0, "PAUSED  ");
     }
     let keys = format!("w {}  p pause  q quit ", duration(view.window().as_ns()));
     frame.render_widget(Paragraph::new(left).style(view.palette.faint()), area);
