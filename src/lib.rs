@@ -10,6 +10,9 @@
 //!
 //! [`controller::PtpController`] is the loop that carries values along it. `docs/ARCHITECTURE.md` has the rules.
 
+#[macro_use]
+mod terminal;
+
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -31,12 +34,12 @@ pub mod ntp;
 mod ownership;
 mod place;
 pub mod ptp;
+mod quoting;
 pub mod replay;
 pub mod service;
 pub mod sim;
 pub mod snapshot;
 pub mod state;
 pub mod status;
-mod terminal;
 pub mod test_clock;
 pub mod time;

@@ -1,5 +1,7 @@
 //! The operating systems that are examined: the same fault is mended by other words on each.
 
+use crate::quoting::{in_shell, in_toml};
+
 /// An operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Os {
@@ -28,12 +30,14 @@ impl Os {
 
     /// How a setting is given its value, for the service and for a start by hand.
     pub fn setting(self, key: &str, value: &str) -> String {
-        let file = self.either("/etc/dantetimesync/config.toml", r"%ProgramData%\dantetimesync\config.toml");
-        let restart = self.restart_service();
-        let words = if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() };
-        format!(
-            "{key} = \"{value}\" in {file}, then {restart} (or --{key} {words}, where you start it yourself)"
-        )
+        let (file, restart) = (self.configuration(), self.restart_service());
+        let (quoted, word) = (in_toml(value), in_shell(value));
+        format!("{key} = {quoted} in {file}, then {restart} (or --{key} {word}, where you start it yourself)")
+    }
+
+    /// The configuration file that the service reads.
+    pub fn configuration(self) -> &'static str {
+        self.either("/etc/dantetimesync/config.toml", r"%ProgramData%\dantetimesync\config.toml")
     }
 
     /// What starts the service anew.

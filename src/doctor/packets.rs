@@ -4,7 +4,7 @@ use super::finding::{Check, Finding, Problem};
 use super::os::Os;
 use super::traffic::{Heard, Link, Tally, Tapped};
 use crate::ptp::is_pulled;
-use crate::snapshot::obstacle::PULL_UP_CURE;
+use crate::snapshot::obstacle::{PULL_UP_CURE, STRANGE_CURE, is_strange};
 use crate::time::{LeaderId, Raw, Span, Timestamp};
 
 /// A leader that is there is heard so soon after joining its group.
@@ -336,7 +336,7 @@ fn foreign_only(subdomain: &[u8; 16], scope: &[&Link], os: Os) -> Finding {
     }
     Problem::OtherSubdomain.seen(
         format!("PTPv1 on {interfaces}, but only in the subdomain {name}"),
-        os.setting("subdomain", &name),
+        if is_strange(&name) { STRANGE_CURE.to_owned() } else { os.setting("subdomain", &name) },
     )
 }
 

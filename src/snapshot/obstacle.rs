@@ -3,10 +3,20 @@
 
 use super::{LeaderRow, Snapshot, Standing, State};
 use crate::ptp::{DropReason, is_pulled};
+use crate::quoting::{in_shell, in_toml};
 use crate::time::{LeaderId, Span, duration};
 
 /// What mends a subdomain that is pulled up or down.
 pub const PULL_UP_CURE: &str = "in Dante Controller: set Sample Rate Pull-up of one device at least to None";
+
+/// What mends a subdomain whose name no device of Dante gives itself.
+pub const STRANGE_CURE: &str =
+    "that is no name that could be followed: see in Dante Controller which device sends it";
+
+/// Whether a subdomain as it is shown has octets that are no text, or quotes: it is not what it is called.
+pub fn is_strange(shown: &str) -> bool {
+    shown.contains('\\')
+}
 
 /// The filter lets through 1 in 64 of what is not for us, which is one in 8 s of a lone leader: what was not heard for
 /// this long is gone.
@@ -158,9 +168,11 @@ impl Obstacle {
                     .to_owned()
             }
             Self::OtherSubdomain { heard, .. } if is_pulled(heard) => PULL_UP_CURE.to_owned(),
+            Self::OtherSubdomain { heard, .. } if is_strange(heard) => STRANGE_CURE.to_owned(),
             Self::OtherSubdomain { heard, .. } => format!(
-                "if these are your devices, choose it: --subdomain {heard} (in the configuration file: subdomain = \
-                 \"{heard}\")"
+                "if these are your devices, choose it: --subdomain {} (in the configuration file: subdomain = {})",
+                in_shell(heard),
+                in_toml(heard)
             ),
             Self::OnlyVersionTwo => {
                 "in Dante Controller: give a device Dante's own clocking (PTPv1), not AES67 or \
