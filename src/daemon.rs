@@ -117,9 +117,11 @@ fn rise(settings: &Settings) {
     }
 }
 
-/// The threads that stamp run before others anyway, and the rest has time.
+/// The threads that stamp run before others anyway, and the rest has time; but none is to be slowed down.
 #[cfg(windows)]
-fn rise(_: &Settings) {}
+fn rise(_: &Settings) {
+    crate::clock::windows::priority::run_at_full_speed();
+}
 
 /// The clock is this program's alone, until the locks are dropped.
 pub(crate) fn claim(force: bool) -> Result<Vec<File>, Failure> {
