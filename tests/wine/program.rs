@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::leader::Leader;
 use crate::namespaces::Namespaces;
@@ -44,6 +44,33 @@ impl World {
     fn status(&self, arguments: &[&str], patience: Duration) -> (Option<i32>, Value) {
         let (code, told) = self.ask(&[&["status", "--json"], arguments].concat(), patience);
         (code, serde_json::from_str(&told).unwrap_or(Value::String(told)))
+    }
+
+    /// Waits until the status is so.
+    fn status_becomes(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let end = Instant::now() + START;
+        loop {
+            let (_, status) = self.status(&[], START);
+            if is(&status) {
+                return;
+            }
+            assert!(Instant::now() < end, "never {what}: {status}");
+        }
+    }
+
+    /// Its leader's packets come in this way, now.
+    fn hears_again(&self, way: &str) {
+        self.status_becomes(way, |status| {
+            let age_ns = status["leaders"][0]["pair_age_ns"].as_i64();
+            status["network"]["way"] == way && age_ns.is_some_and(|age_ns| age_ns < 2_000_000_000)
+        });
+    }
+
+    /// Changes the network of the follower's computer.
+    fn here(&self, arguments: &[&str]) {
+        let output =
+            Namespaces::command_in(&self.namespaces.follower, "ip").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// A port of the follower's computer, taken by a program that does not share it.
@@ -114,6 +141,39 @@ fn who_captures_keeps_nobody_from_the_ports() {
     // As Dante's own software would, which does not share.
     let taken = [world.take(319), world.take(320)];
     assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+}
+
+#[test]
+fn the_ports_are_left_when_dantes_software_comes_and_the_leader_is_followed_all_the_same() {
+    let Some(world) = World::create("installed meanwhile") else { return };
+    let _leader = Leader::start(&world.namespaces, &[]);
+    let follower = world.follow(&TOLD_AT_PIPE);
+    wait_for(&follower, "by UDP sockets: nobody else needs the ports", START);
+    wait_for(&follower, "leader elected", ELECTION);
+    assert!(world.take(319).is_err(), "it holds the port");
+    world.install(r"Program Files/Audinate/Dante Virtual Soundcard");
+    wait_for(&follower, "leaving the ports and listening by a raw socket", START);
+    let taken = [world.take(319), world.take(320)];
+    assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+    world.hears_again("raw");
+}
+
+#[test]
+fn a_cable_that_is_pulled_and_an_address_that_changes_are_noticed() {
+    let Some(world) = World::create("the cable") else { return };
+    let _leader = Leader::start(&world.namespaces, &[]);
+    let follower = world.follow(&TOLD_AT_PIPE);
+    wait_for(&follower, "leader elected", ELECTION);
+    world.hears_again("udp");
+    world.here(&["link", "set", "sl0", "down"]);
+    world.status_becomes("without an interface", |status| status["interfaces"] == serde_json::json!([]));
+    let (_, told) = world.ask(&["status"], START);
+    assert!(told.contains("on which the leader was heard, is down"), "{told}");
+    world.here(&["address", "add", "10.77.0.9/24", "dev", "sl0"]);
+    world.here(&["address", "del", "10.77.0.2/24", "dev", "sl0"]);
+    world.here(&["link", "set", "sl0", "up"]);
+    world.status_becomes("with the new address", |status| status["interfaces"][0]["address"] == "10.77.0.9");
+    world.hears_again("udp");
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl World {
         command
     }
 
+    /// A folder on the drive of its Windows.
+    pub fn install(&self, folder: &str) {
+        std::fs::create_dir_all(self.prefix.path().join("drive_c").join(folder)).unwrap();
+    }
+
     /// Ends all of its programs.
     pub fn end(&self) {
         let mut server = Command::new("wineserver-stable");

@@ -32,24 +32,46 @@ pub struct News {
 
 /// What can be seen now.
 pub fn look(options: &NetworkOptions) -> News {
-    News {
-        usable: interface::usable(options.interface.as_deref(), options.loopback),
-        surroundings: match options.capture {
-            Capture::Raw => Surroundings::default(),
-            _ => surroundings([options.event_port, options.general_port]),
-        },
+    Eye::default().look(options)
+}
+
+/// What looks, and what it does not look at each time.
+#[derive(Debug, Default)]
+struct Eye {
+    looks: u32,
+    service: Option<String>,
+}
+
+impl Eye {
+    fn look(&mut self, options: &NetworkOptions) -> News {
+        let usable = interface::usable(options.interface.as_deref(), options.loopback);
+        if options.capture == Capture::Raw {
+            return News { usable, surroundings: Surroundings::default() };
+        }
+        if self.looks.is_multiple_of(SERVICES_EVERY) {
+            self.service = dante_service(&images_of_services());
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let ports = [options.event_port, options.general_port];
+        News { usable, surroundings: beside(self.service.clone(), ports) }
     }
 }
 
 /// Other software on this computer that needs or holds these ports.
 pub(crate) fn surroundings(ports: [u16; 2]) -> Surroundings {
+    beside(dante_service(&images_of_services()), ports)
+}
+
+/// The same beside this service of Dante's.
+fn beside(service: Option<String>, ports: [u16; 2]) -> Surroundings {
     let folders = ["ProgramFiles", "ProgramFiles(x86)"].into_iter().filter_map(std::env::var_os);
     let folders: Vec<PathBuf> = folders.map(PathBuf::from).collect();
-    Surroundings {
-        dante: dante(&folders, &process::running()).or_else(|| dante_service(&images_of_services())),
-        owners: process::owners(ports),
-    }
+    Surroundings { dante: dante(&folders, &process::running()).or(service), owners: process::owners(ports) }
 }
+
+/// The services are looked at once in so many looks, a minute: the list is long, and software that is installed while
+/// this program runs mostly shows by its folder.
+const SERVICES_EVERY: u32 = 12;
 
 const SERVICES: &str = r"SYSTEM\CurrentControlSet\Services";
 /// No computer has more.
@@ -135,12 +157,13 @@ impl Watch {
 }
 
 fn run(options: &NetworkOptions, mut known: News, outbox: &SyncSender<News>, ready: &Event, stop: &Event) {
+    let mut eye = Eye::default();
     loop {
         let waited = event::wait([stop.number()].into_iter(), LOOK_EVERY);
         if waited.is_err() || event::is_set(stop.number()) {
             return;
         }
-        let seen = look(options);
+        let seen = eye.look(options);
         if seen != known && outbox.try_send(seen.clone()).is_ok() {
             known = seen;
             ready.set();
@@ -176,6 +199,17 @@ mod tests {
         assert_eq!(dante(&folders, &[]), None, "it does not use the ports");
         std::fs::create_dir_all(programs.path().join("Audinate/Dante Via")).unwrap();
         assert_eq!(dante(&folders, &[]).unwrap(), "Dante Via");
+    }
+
+    #[test]
+    fn services_are_looked_at_once_a_minute() {
+        let options = NetworkOptions::default();
+        let mut eye = Eye { looks: 1, service: Some("Dante Via".to_owned()) };
+        for _ in 1..SERVICES_EVERY {
+            assert_eq!(eye.look(&options).surroundings.dante.as_deref(), Some("Dante Via"));
+        }
+        // Here is none.
+        assert_eq!(eye.look(&options).surroundings.dante, None);
     }
 
     #[test]
