@@ -150,10 +150,10 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn checked(choices: &Choices) -> Result<Self, Faults> {
-        let folders = places::folders(choices);
+        let no_files = places::no_files(choices);
         match Self::from_choices(choices) {
-            Err(faults) => Err(faults.and(Faults::new(folders))),
-            Ok(_) if !folders.is_empty() => Err(Faults::new(folders)),
+            Err(faults) => Err(faults.and(Faults::new(no_files))),
+            Ok(_) if !no_files.is_empty() => Err(Faults::new(no_files)),
             Ok(settings) => Ok(settings),
         }
     }

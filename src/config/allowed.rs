@@ -115,10 +115,12 @@ impl fmt::Display for Allowed {
                 for word in *or {
                     write!(f, "{word}, or ")?;
                 }
-                write!(f, "{least} to {most} (a number with h, min, s, ms or us, like 500ms, but not m)")
+                write!(f, "{least} to {most} (a number with d, h, min, s, ms or us, like 500ms, but not m)")
             }
             Self::Ppm { least, most } => write!(f, "{least} to {most} ppm"),
-            Self::Window => f.write_str("none, or two times of day, 00:00 to 24:00, like 02:00-05:00"),
+            Self::Window => f.write_str(
+                "none, or two different times of day as HH:MM-HH:MM, like 02:00-05:00 (24:00 is 00:00)",
+            ),
             Self::Subdomain => f.write_str(
                 "1 to 16 printable ASCII characters, but not _ALT...: the system clock cannot follow a pulled-up or \
                  pulled-down subdomain",

@@ -76,7 +76,11 @@ pub fn read(file: &Path) -> Result<Choices, FileError> {
             let line = 1 + good.iter().filter(|octet| **octet == b'\n').count();
             let origin = Origin::Line { file: file.to_owned(), line };
             let (found, allowed) = ("bytes that are no UTF-8".to_owned(), "UTF-8 text".to_owned());
-            Err(Faults::new(vec![Fault { origin, name: String::new(), found, allowed }]).into())
+            let faults = Faults::new(vec![Fault { origin, name: String::new(), found, allowed }]);
+            // What is wrong besides is told at once.
+            let rest = parse(file, &String::from_utf8_lossy(error.as_bytes()));
+            let more = rest.and_then(|choices| Settings::checked(&choices)).err();
+            Err(more.into_iter().fold(faults, Faults::and).into())
         }
     }
 }

@@ -88,7 +88,8 @@ pub fn span(text: &str) -> Option<Span> {
         "m" | "min" => 60.0,
         "s" => 1.0,
         "ms" => 1e-3,
-        "us" | "µs" => 1e-6,
+        // With the sign for micro, or the letter.
+        "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
         _ => return None,
     };
     number.parse::<f64>().ok().map(|value| Span::from_secs_f64(value * scale))

@@ -89,17 +89,25 @@ impl Reader<'_> {
     }
 }
 
-/// Folders where a file is named.
-pub(super) fn folders(choices: &Choices) -> Vec<Fault> {
+/// Folders, devices and the like where a file is named: a file that is written takes their place.
+pub(super) fn no_files(choices: &Choices) -> Vec<Fault> {
     let names = table::SETTINGS.iter().filter(|setting| setting.allowed == Allowed::File);
     // To look at a pipe of Windows is to open it.
     let names = names.filter(|setting| cfg!(not(windows)) || setting.name != "status-socket");
     let given = names.filter_map(|setting| choices.of(setting.name).last());
-    given
-        .filter(|choice| choice.value != "none" && Allowed::File.admits(&choice.value))
-        .filter(|choice| place::expand(&choice.value).is_dir())
-        .map(|choice| Fault::of(choice, format!("{}: this is a folder", Allowed::File)))
-        .collect()
+    let given = given.filter(|choice| choice.value != "none" && Allowed::File.admits(&choice.value));
+    let faults = given.filter_map(|choice| {
+        let there = place::expand(&choice.value).metadata().ok()?;
+        let what = match there.file_type() {
+            it if it.is_dir() => "a folder",
+            it if !it.is_file() && choice.name != "status-socket" => {
+                "no file but a device, a pipe or a socket"
+            }
+            _ => return None,
+        };
+        Some(Fault::of(choice, format!("{}: this is {what}", Allowed::File)))
+    });
+    faults.collect()
 }
 
 /// Where the service has the file of this setting: by the usual configuration file, or by default where that cannot be
@@ -145,13 +153,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_no_file() {
+    fn a_folder_or_a_device_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display().to_string();
         let choices = Choices::default().with("event-file", Some(path.as_str()));
         assert!(Settings::from_choices(&choices).is_ok());
         let told = Settings::checked(&choices).unwrap_err().to_string();
         assert!(told.starts_with("event-file: found ") && told.contains("this is a folder"), "{told}");
+        if cfg!(unix) {
+            for name in ["state-file", "event-file"] {
+                let choices = Choices::default().with(name, Some("/dev/null"));
+                let told = Settings::checked(&choices).unwrap_err().to_string();
+                assert!(told.ends_with("this is no file but a device, a pipe or a socket"), "{told}");
+            }
+        }
         let free = Choices::default().with("event-file", Some(format!("{path}/new")));
         assert!(Settings::checked(&free).is_ok());
     }
