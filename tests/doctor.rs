@@ -322,6 +322,15 @@ fn an_interface_that_is_down_and_one_without_an_address() {
 }
 
 #[test]
+fn an_interface_that_is_named_by_its_address() {
+    let world = world!("an_interface_that_is_named_by_its_address").with_leader(|_| {});
+    let report = world.doctor("--interface 10.77.0.2");
+    report.fails_by(&[]);
+    assert!(report.text.contains("sl0 (10.77.0.2/24"), "{}", report.text);
+    world.doctor("--interface 10.77.0.3").fails_by(&["interface-missing", "other-interface"]);
+}
+
+#[test]
 fn two_interfaces_in_one_subnet() {
     let world = world!("two_interfaces_in_one_subnet").with_leader(|_| {});
     world.here("ip link add sl1 type veth peer name sl2; ip address add 10.77.0.3/24 dev sl1; ip link set sl1 up; ip link set sl2 up");
@@ -571,9 +580,16 @@ fn a_configuration_file_with_a_fault() {
     report.fails_by(&["config-fault"]);
     let seen = report.seen("config-fault");
     assert!(seen.contains("config.toml:2: utc-slew") && seen.contains("config.toml:3: "), "{seen}");
+    // Which time servers are asked stands in that file.
+    let asked = report.findings().find(|finding| finding["check"] == "ntp").unwrap();
+    assert_eq!(asked["problem"], "ntp-unasked");
+    assert!(asked["seen"].as_str().unwrap().contains("a file with faults"), "{asked}");
     // Without a fault the file counts, and an option more.
     std::fs::write(&path, "interface = \"sl7\"\n").unwrap();
-    world.doctor(&named).fails_by(&["interface-missing", "other-interface"]);
+    let report = world.doctor(&named);
+    report.fails_by(&["interface-missing", "other-interface"]);
+    let there = format!("interface = \"sl0\" in {}, then", path.display());
+    assert!(report.mend("interface-missing").starts_with(&there), "{}", report.text);
     world.doctor(&format!("{named} --interface sl0")).fails_by(&[]);
     std::fs::remove_file(&path).unwrap();
     world.doctor(&named).fails_by(&["config-fault"]);

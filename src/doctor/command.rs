@@ -1,15 +1,15 @@
 //! `dantetimesync doctor`: from the options to what is printed.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::finding::{Finding, Level};
+use super::finding::{Finding, Level, Problem};
 use super::measured::Measured;
+use super::os::Os;
 use super::report;
 use crate::cli::{Doctor, Service};
-use crate::config::{Choice, Choices, Faults, Origin, Settings, default_file};
-use crate::exit::{FAILED, Failure, USAGE};
+use crate::config::{Choice, Choices, Origin, Settings, default_file};
+use crate::exit::{FAILED, Failure, USAGE, print};
 use crate::net::Capture;
 use crate::terminal::{self, CLEAR_LINE};
 
@@ -53,17 +53,15 @@ pub struct Examination {
 /// When the options are wrong, or neither clock nor interfaces can be read.
 pub fn run(options: &Doctor) -> Result<ExitCode, Failure> {
     let request = request(options)?;
-    let examination = examine(&request, options.json)?;
-    let mut out = std::io::stdout().lock();
-    let written = if options.json {
-        writeln!(out, "{}", report::json(&examination)?)
+    let mut examination = examine(&request, options.json)?;
+    put_together(&mut examination.findings, &request, options);
+    print(&if options.json {
+        format!("{}\n", report::json(&examination)?)
     } else {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = !no_color && terminal::draws_on(&std::io::stdout());
-        write!(out, "{}", report::text(&examination.findings, colour))
-    };
-    // Whoever reads only the first lines has closed the pipe: that is no failure.
-    drop(written);
+        report::text(&examination.findings, colour)
+    })?;
     let failed = examination.findings.iter().any(|finding| finding.level == Level::Failure);
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
@@ -73,14 +71,15 @@ pub fn run(options: &Doctor) -> Result<ExitCode, Failure> {
 fn request(options: &Doctor) -> Result<Request, Failure> {
     let chosen = choices(options);
     let service = Service { file: options.config.clone(), options: chosen.clone() };
-    let usage = |faults: Faults| Failure::new(USAGE, faults);
-    let (settings, faults) = match service.settings() {
+    let by_options = Settings::checked(&chosen).map_err(|faults| Failure::new(USAGE, faults))?;
+    let (mut settings, faults) = match service.settings() {
         Ok(settings) => (settings, Vec::new()),
-        Err(error) => {
-            let settings = Settings::from_choices(&chosen).map_err(usage)?;
-            (settings, error.to_string().lines().map(str::to_owned).collect())
-        }
+        Err(error) => (by_options, error.to_string().lines().map(str::to_owned).collect()),
     };
+    if !faults.is_empty() && options.ntp_server.is_empty() {
+        // Nobody may want those by default.
+        settings.config.ntp_servers.clear();
+    }
     Ok(Request {
         interface: settings.interface,
         subdomain: settings.config.subdomain,
@@ -89,10 +88,36 @@ fn request(options: &Doctor) -> Result<Request, Failure> {
         state_file: settings.state_file,
         status_socket: settings.status_socket,
         seconds: options.seconds,
-        config_file: options.config.clone().unwrap_or_else(default_file),
+        config_file: options.config.clone().map_or_else(default_file, whole),
         config_faults: faults,
         dry_run: settings.dry_run,
     })
+}
+
+/// From the root: what is looked at may be seen from elsewhere.
+fn whole(file: PathBuf) -> PathBuf {
+    std::path::absolute(&file).unwrap_or(file)
+}
+
+/// What the checks cannot know of each other, or of where their settings come from.
+fn put_together(findings: &mut [Finding], request: &Request, options: &Doctor) {
+    let dropped = findings.iter().find(|finding| finding.problem == Some(Problem::FirewallDropsNtp));
+    let opening = dropped.and_then(|finding| finding.mend.clone());
+    for finding in findings {
+        match (finding.problem, &opening) {
+            (Some(Problem::NtpDead), Some(opening)) => finding.mend = Some(opening.clone()),
+            (Some(Problem::NtpUnasked), _) if !request.config_faults.is_empty() => {
+                "no time server was asked: which ones the service asks stands in a file with faults"
+                    .clone_into(&mut finding.seen);
+                finding.mend =
+                    Some("mend the configuration first, or name one: --ntp-server HOST".to_owned());
+            }
+            _ => {}
+        }
+        if let (Some(_), Some(mend)) = (&options.config, &mut finding.mend) {
+            *mend = mend.replace(Os::HERE.configuration(), &request.config_file.display().to_string());
+        }
+    }
 }
 
 fn choices(options: &Doctor) -> Choices {
@@ -116,16 +141,15 @@ fn examine(request: &Request, quiet: bool) -> Result<Examination, Failure> {
     let terminal = terminal::draws_on(&std::io::stderr());
     let length = request.seconds;
     if !quiet && !terminal {
-        eprintln!("listening for {length} s");
+        complain_line!("listening for {length} s");
     }
     let examination = super::this_computer(request, |seconds, messages| {
         if terminal {
-            eprint!("{CLEAR_LINE}listening: {seconds} of {length} s, {messages} PTP messages ");
-            let _ = std::io::stderr().flush();
+            complain!("{CLEAR_LINE}listening: {seconds} of {length} s, {messages} PTP messages ");
         }
     });
     if terminal {
-        eprint!("{CLEAR_LINE}");
+        complain!("{CLEAR_LINE}");
     }
     examination.map_err(|error| Failure::new(crate::exit::OS_ERROR, error))
 }

@@ -1,6 +1,7 @@
 //! How good is the leader: its rate, its steps, and how evenly its packets arrive?
 
 use super::finding::{Check, Finding, Problem};
+use super::os::Os;
 use super::traffic::Judged;
 use crate::snapshot::BoundedRate;
 
@@ -28,7 +29,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some((leader, rate)) = facts.leader.as_ref().and_then(|leader| Some((leader, leader.rate?))) else {
         return vec![Problem::LeaderUnjudged.seen(
             "no leader was heard for long enough to be judged",
-            "see what is said about packets; then dantetimesync doctor --seconds 30",
+            format!("see what is said about packets; then {} --seconds 30", Os::HERE.doctor_with_rights()),
         )];
     };
     let (id, rate_ppm, bound_ppm) = (leader.id, rate.value_ppb / 1e3, rate.bound_ppb / 1e3);

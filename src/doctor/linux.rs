@@ -23,13 +23,14 @@ use crate::time::Span;
 /// # Errors
 /// When neither clock nor interfaces can be read.
 pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -> io::Result<Examination> {
-    let named = request.interface.as_deref();
     let rights = rights::look(host, request.dry_run);
     let rivals = rivals::look(host);
     // Before sockets of our own hold them too.
     let ports = ports::look(host);
     let subnets = subnets()?;
-    let cards = interfaces::linux::look(host, named, &subnets);
+    let cards = interfaces::linux::look(host, request.interface.as_deref(), &subnets);
+    // It may have been given by its address.
+    let named = cards.named.as_deref();
     let stamps = stamps::look(cards.listening().map(|card| card.name.as_str()));
     let (ticks, arrived) = (machine::linux::ticks(host), arrived(host, &cards));
 
@@ -75,7 +76,9 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     };
     let leader = leader::Facts { leader: judged.clone(), utc: ntp::utc_rate(&heard.servers) };
     let jitter_ns = judged.as_ref().and_then(|judged| judged.jitter).map(|jitter| jitter.sd_ns);
-    let machine = machine::linux::look(host, ticks, jitter_ns);
+    let packets = packets::check(&packets);
+    let unheard = packets.iter().any(|finding| finding.problem == Some(Problem::NoPtp));
+    let machine = machine::linux::look(host, ticks, jitter_ns, unheard);
     let processor = processor::look(host, jitter_ns);
     let unit = service::linux::unit(host);
     let account = unit.as_ref().and_then(|unit| Account::named(host, unit.user.as_deref()?));
@@ -92,7 +95,7 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
         interfaces::check(&cards),
         stamps::check(&stamps),
         multicast::check(&multicast),
-        packets::check(&packets),
+        packets,
         firewall,
         leader::check(&leader),
         ntp::check(&heard.servers, clock_now(&clock), Os::Linux),

@@ -22,6 +22,8 @@ pub struct Facts {
     pub stolen_percent: f64,
     /// How the leader's packets scatter, where one was heard: standard deviation.
     pub jitter_ns: Option<f64>,
+    /// Nothing of PTP was heard.
+    pub unheard: bool,
     /// Where it is known whether there is a container.
     pub os: Os,
 }
@@ -62,8 +64,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
             "give the machine a network card of its own (bridged or passed through, not NAT), or use a real computer",
         ));
     }
-    // One that hears a leader has the host's network.
-    if let Some(kind) = facts.container.as_ref().filter(|_| facts.jitter_ns.is_none()) {
+    // One that hears anything of PTP has the host's network.
+    if let Some(kind) = facts.container.as_ref().filter(|_| facts.unheard) {
         found.push(Problem::Container.seen(
             format!("inside a container ({kind}): the clock is the host's, and only a network that is the host's, or bridged to Dante's, hears Dante"),
             "run the service on the host, or the container with --network=host and --cap-add=SYS_TIME",

@@ -121,9 +121,13 @@ pub fn check(servers: &[Server], now: Timestamp<System>, os: Os) -> Vec<Finding>
 fn dead(servers: &[Server], os: Os) -> Finding {
     let reasons: Vec<String> =
         servers.iter().map(|server| format!("{}: {}", server.name, why(server))).collect();
+    let useless = servers.iter().all(is_useless);
+    let nobody = if useless { "no time server that answers can be used" } else { "no time server answers" };
     Problem::NtpDead.seen(
-        format!("no time server answers ({}): the date would not be set", reasons.join("; ")),
-        if servers.iter().all(is_unresolved) {
+        format!("{nobody} ({}): the date would not be set", reasons.join("; ")),
+        if useless {
+            format!("ask others, of your network or: {}", os.setting("ntp-server", "pool.ntp.org"))
+        } else if servers.iter().all(is_unresolved) {
             os.either(
                 "let this computer find names (resolvectl query, or /etc/resolv.conf), or name servers by address",
                 "let this computer find names (ipconfig /all shows who is asked), or name servers by address",
@@ -142,6 +146,17 @@ fn is_unresolved(server: &Server) -> bool {
     matches!(server.unsent, Some(NtpError::Resolving { .. } | NtpError::Unresolved { .. }))
 }
 
+/// It answers, and its answers say that they are none.
+fn is_useless(server: &Server) -> bool {
+    let rejected = server.rejected.as_ref();
+    rejected.is_some_and(|rejected| {
+        matches!(
+            rejected,
+            Rejected::Unsynchronised { .. } | Rejected::TooFar(_) | Rejected::Kiss(_) | Rejected::Times(_)
+        )
+    })
+}
+
 fn why(server: &Server) -> String {
     match (&server.unsent, &server.rejected) {
         (_, Some(rejected)) => rejected.to_string(),
@@ -157,18 +172,11 @@ fn why(server: &Server) -> String {
 /// One that did not answer while others did.
 fn unanswered(server: &Server, os: Os) -> Finding {
     let (name, why) = (&server.name, why(server));
+    if is_useless(server) {
+        return Problem::NtpUseless
+            .seen(format!("{name} {why}"), format!("ask another server instead of {name}"));
+    }
     match (&server.unsent, &server.rejected) {
-        (
-            _,
-            Some(
-                Rejected::Unsynchronised { .. }
-                | Rejected::TooFar(_)
-                | Rejected::Kiss(_)
-                | Rejected::Times(_),
-            ),
-        ) => {
-            Problem::NtpUseless.seen(format!("{name} {why}"), format!("ask another server instead of {name}"))
-        }
         (Some(NtpError::Resolving { .. } | NtpError::Unresolved { .. }), None) => Problem::NtpName.seen(
             format!("{name}: {why}"),
             os.either(
@@ -211,7 +219,11 @@ fn agreement<'a>(answered: &[(&'a str, Opinion)]) -> (Vec<(&'a str, Opinion)>, O
     let all = told(answered);
     let finding = Problem::NtpDisagree.seen(
         format!("the time servers disagree and none has most on its side: {all} against this clock"),
-        "name at least three servers, so that one that is wrong is outvoted: --ntp-server, repeated",
+        if answered.len() < 3 {
+            "name at least three servers, so that one that is wrong is outvoted: --ntp-server, repeated"
+        } else {
+            "compare with a watch, and name others instead of those that are wrong: --ntp-server, repeated"
+        },
     );
     (Vec::new(), Some(finding))
 }
@@ -311,6 +323,14 @@ mod tests {
         assert_eq!(problems(&[good(), silent("b")]), [Problem::NtpSilent]);
         assert_eq!(problems(&[good(), nameless]), [Problem::NtpName]);
         let useless = Server { rejected: Some(Rejected::Unsynchronised { stratum: 16 }), ..silent("c") };
+        let dead = check(std::slice::from_ref(&useless), now(), Os::Linux);
+        assert_eq!(dead[0].problem, Some(Problem::NtpDead));
+        assert!(
+            dead[0].seen.starts_with("no time server that answers can be used (c: is not"),
+            "{}",
+            dead[0].seen
+        );
+        assert!(dead[0].mend.as_deref().unwrap().starts_with("ask others"));
         let found = check(&[good(), useless], now(), Os::Linux);
         assert_eq!(found[0].problem, Some(Problem::NtpUseless));
         assert!(found[0].seen.contains("c is not synchronised itself (stratum 16)"), "{}", found[0].seen);
@@ -329,7 +349,14 @@ mod tests {
     fn of_two_that_disagree_none_is_believed_and_of_three_the_odd_one_is_named() {
         let (a, b, c) =
             (server("a", Span::ZERO), server("b", Span::from_secs(5)), server("c", Span::from_ms(3)));
-        assert_eq!(problems(&[a.clone(), b.clone()]), [Problem::NtpDisagree]);
+        let mend = |servers: &[Server]| {
+            let found = check(servers, now(), Os::Linux).remove(0);
+            assert_eq!(found.problem, Some(Problem::NtpDisagree));
+            found.mend.unwrap()
+        };
+        assert!(mend(&[a.clone(), b.clone()]).starts_with("name at least three servers"));
+        let day = server("d", DAY);
+        assert!(mend(&[a.clone(), b.clone(), day]).starts_with("compare with a watch"));
         let found = check(&[a.clone(), b, c.clone()], now(), Os::Linux);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].problem, Some(Problem::NtpOutvoted));

@@ -70,7 +70,7 @@ pub fn check(ports: &[PortFacts]) -> Vec<Finding> {
             Opened::Yes => {}
             Opened::Taken => found.push(Problem::PortTaken.seen(
                 format!("{port} held by {name}, which does not share"),
-                format!("stop {name}, or make it share its ports (SO_REUSEADDR)"),
+                format!("{}, or make it share its ports (SO_REUSEADDR)", end(name)),
             )),
             Opened::Forbidden => found.push(
                 Problem::PortUntried.seen(format!("{port} closed to this user"), "sudo dantetimesync doctor"),
@@ -91,6 +91,15 @@ pub fn check(ports: &[PortFacts]) -> Vec<Finding> {
     })
 }
 
+/// What ends the holder, where its number is known.
+fn end(holder: &str) -> String {
+    let number = holder.rsplit_once("(pid ").and_then(|(_, rest)| rest.split_once(')'));
+    match number.and_then(|(pid, _)| pid.parse::<u32>().ok()) {
+        Some(pid) => format!("sudo kill {pid}"),
+        None => format!("stop {holder}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +116,8 @@ mod tests {
         assert!(facts.holder.as_deref().unwrap().ends_with(&own), "{facts:?}");
         let found = check(&[facts]);
         assert_eq!(found[0].problem, Some(Problem::PortTaken));
-        assert!(found[0].mend.as_deref().unwrap().contains("SO_REUSEADDR"));
+        let mend = format!("sudo kill {}, or make it share its ports (SO_REUSEADDR)", std::process::id());
+        assert_eq!(found[0].mend.as_deref(), Some(mend.as_str()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::command::Examination;
-use super::finding::{Check, Finding, Level};
+use super::finding::{Check, Finding, Level, Problem};
 use super::measured::Measured;
 use super::os::Os;
 
@@ -115,12 +115,7 @@ fn summary(findings: &[Finding]) -> String {
     if skipped > 0 {
         parts.push(format!("{skipped} not looked at"));
     }
-    // Of equally bad ones the first: what comes later often follows from it. But without its configuration everything
-    // was looked at as if it were another service's.
-    let of_config = |finding: &&Finding| finding.check == Check::Config;
-    let first =
-        |level| of_level(findings, level).find(of_config).or_else(|| of_level(findings, level).next());
-    let worst = first(Level::Failure).or_else(|| first(Level::Warning));
+    let worst = worst(findings, Level::Failure).or_else(|| worst(findings, Level::Warning));
     let begin = worst.and_then(|finding| finding.problem).map_or(String::new(), |problem| {
         format!(
             "\nBegin with {}.\nThe guide explains each name: docs/guide/troubleshooting.md, {}.",
@@ -132,6 +127,15 @@ fn summary(findings: &[Finding]) -> String {
         )
     });
     format!("{}.{begin}", fill(&parts.join(", "), WIDTH - 1, "").join("\n"))
+}
+
+/// Of equally bad ones the first: what comes later often follows from it. But without its configuration everything was
+/// looked at as if it were another service's, and what packets are missing may be missing because of the firewall.
+fn worst(findings: &[Finding], level: Level) -> Option<&Finding> {
+    let equal = || of_level(findings, level);
+    let first = equal().find(|finding| finding.check == Check::Config).or_else(|| equal().next())?;
+    let cause = equal().find(|finding| finding.problem == Some(Problem::FirewallDropsPtp));
+    Some(cause.filter(|_| first.check == Check::Packets).unwrap_or(first))
 }
 
 fn of_level(findings: &[Finding], level: Level) -> impl Iterator<Item = &Finding> {
@@ -234,6 +238,8 @@ mod tests {
         assert!(summary(&two).contains("Begin with no-ptp"));
         let faulty = [Problem::NtpDead.seen("e", "f"), Problem::ConfigFault.seen("g", "h")];
         assert!(summary(&faulty).contains("Begin with config-fault"));
+        let shut = [Problem::NoPtp.seen("a", "b"), Problem::FirewallDropsPtp.seen("c", "d")];
+        assert!(summary(&shut).contains("Begin with firewall-drops-ptp"));
     }
 
     #[test]

@@ -11,11 +11,20 @@ const IFF_BROADCAST: u32 = 0x2;
 const IFF_LOOPBACK: u32 = 0x8;
 const IFF_MULTICAST: u32 = 0x1000;
 
-/// Looks at `/sys/class/net`; addresses do not stand there and are given.
+/// Looks at `/sys/class/net`; addresses do not stand there and are given. `named` may be a name or an address.
 pub fn look(host: &Host, named: Option<&str>, subnets: &[Subnet]) -> Facts {
+    let named = named.map(|named| name_of(subnets, named));
     let names = host.names("/sys/class/net");
     let cards = names.iter().filter_map(|name| look_at(host, name, named == Some(name.as_str()), subnets));
     Facts { named: named.map(str::to_owned), cards: cards.collect(), os: Os::Linux }
+}
+
+/// The interface that has this name, or this as its first address.
+fn name_of<'a>(subnets: &'a [Subnet], named: &'a str) -> &'a str {
+    let has = |subnet: &&Subnet| named.parse() == Ok(subnet.address);
+    let first =
+        |subnet: &&Subnet| subnets.iter().find(|other| other.interface == subnet.interface) == Some(*subnet);
+    subnets.iter().filter(first).find(has).map_or(named, |subnet| subnet.interface.as_str())
 }
 
 fn look_at(host: &Host, name: &str, named: bool, subnets: &[Subnet]) -> Option<Card> {

@@ -12,12 +12,13 @@ pub struct Ticks {
 }
 
 /// Reads the kernel's files. `before` is what [`ticks`] said before listening.
-pub fn look(host: &Host, before: Ticks, jitter_ns: Option<f64>) -> Facts {
+pub fn look(host: &Host, before: Ticks, jitter_ns: Option<f64>, unheard: bool) -> Facts {
     Facts {
         virtual_machine: virtual_machine(host),
         container: container(host),
         stolen_percent: ticks(host).stolen_since(before),
         jitter_ns,
+        unheard,
         os: Os::Linux,
     }
 }
@@ -75,7 +76,9 @@ mod tests {
     #[test]
     fn virtual_machines_and_containers_are_recognised() {
         let hyper_v = World::new().file("/sys/class/dmi/id/product_name", "Virtual Machine\n");
-        let facts = |world: &World, jitter| look(&world.host(), Ticks::default(), jitter);
+        let facts = |world: &World, jitter: Option<f64>| {
+            look(&world.host(), Ticks::default(), jitter, jitter.is_none())
+        };
         assert_eq!(check(&facts(&hyper_v, Some(50e3)))[0].problem, Some(Problem::VirtualMachine));
         assert_eq!(check(&facts(&hyper_v, None))[0].problem, None);
         assert_eq!(check(&facts(&hyper_v, Some(5e3)))[0].problem, None);
@@ -84,6 +87,9 @@ mod tests {
         let docker = World::new().file("/.dockerenv", "");
         assert_eq!(check(&facts(&docker, None))[0].problem, Some(Problem::Container));
         assert_eq!(check(&facts(&docker, Some(5e3)))[0].problem, None);
+        // A leader of another subdomain, or on the wrong interface, was heard there too.
+        let strange = look(&docker.host(), Ticks::default(), None, false);
+        assert_eq!(check(&strange)[0].problem, None);
         let lxc = World::new().file("/proc/1/environ", "PATH=/\0container=lxc\0");
         assert!(check(&facts(&lxc, None))[0].seen.contains("lxc"));
         assert_eq!(check(&facts(&World::new(), None))[0].seen, "a real computer, no container");
@@ -93,7 +99,7 @@ mod tests {
     fn time_that_the_host_takes_is_told() {
         let world = World::new().file("/proc/stat", "cpu  100 0 100 700 0 0 0 100 0 0\ncpu0 1 1\n");
         let before = Ticks { all: 0, stolen: 50 };
-        let found = check(&look(&world.host(), before, Some(1e3)));
+        let found = check(&look(&world.host(), before, Some(1e3), false));
         assert_eq!(found[0].problem, Some(Problem::StolenTime));
         assert!(found[0].seen.contains("5 %"), "{}", found[0].seen);
     }
