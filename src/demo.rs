@@ -36,7 +36,7 @@ const SHOW_EVERY: Span = Span::from_secs(1);
 /// # Errors
 /// When the sockets on loopback cannot be opened.
 pub fn run(options: &Demo) -> Result<ExitCode, Failure> {
-    println!(
+    say_line!(
         "demo: the system clock steered here is a virtual one, made of numbers: nothing on this computer changes.\n\
          demo: a PTPv1 leader ({:+.1} ppm) and an NTP server run on loopback; controller, sockets and \
          stamps are the real ones.\n",
@@ -188,22 +188,22 @@ impl Course {
     fn verdict(mut self) -> ExitCode {
         self.screen.end();
         let course: Vec<String> = self.states.iter().map(ToString::to_string).collect();
-        println!("\ncourse: {}", course.join(" → "));
+        say_line!("\ncourse: {}", course.join(" → "));
         if let Some(after) = self.locked_after {
-            println!("locked after {:.1} s", after.as_secs_f64());
+            say_line!("locked after {:.1} s", after.as_secs_f64());
         }
         if let Some(rate) = self.last.as_ref().and_then(|snapshot| snapshot.leader_rate) {
             let (really, found, bound) = (self.leader_rate.ppm(), rate.value_ppb / 1e3, rate.bound_ppb / 1e3);
-            println!("leader's rate: {really:+.3} ppm really, {found:+.3} ± {bound:.3} ppm found");
+            say_line!("leader's rate: {really:+.3} ppm really, {found:+.3} ± {bound:.3} ppm found");
         }
         if let Some(rms) = self.screen.offset_rms_ns() {
-            println!("offset while locked: {rms:.0} ns rms");
+            say_line!("offset while locked: {rms:.0} ns rms");
         }
         if self.succeeded() {
-            println!("demo: success");
+            say_line!("demo: success");
             ExitCode::SUCCESS
         } else {
-            println!(
+            say_line!(
                 "demo: FAILED; locked {} of {} times, and Locked at the end was expected",
                 self.locks(),
                 self.locks_needed

@@ -44,11 +44,19 @@ pub fn meaning(code: u8) -> Option<&'static str> {
     })
 }
 
-/// Writes to standard output; a reader that has seen enough (`| head`) is no fault.
-pub fn print(text: &str) {
-    use std::io::Write;
+/// Writes an answer to standard output; a reader that has seen enough (`| head`) is no fault.
+///
+/// # Errors
+/// When it cannot be written for another reason.
+pub fn print(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(OS_ERROR, anyhow::anyhow!("the answer cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Failure {
@@ -89,8 +97,13 @@ impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Unreadable { ref reason, .. } => {
-                let denied = reason.kind() == std::io::ErrorKind::PermissionDenied;
-                Self::new(if denied { NO_PERMISSION } else { NO_INPUT }, error)
+                let code = match reason.kind() {
+                    std::io::ErrorKind::PermissionDenied => NO_PERMISSION,
+                    // Too long to be one of ours.
+                    std::io::ErrorKind::InvalidData => CONFIG,
+                    _ => NO_INPUT,
+                };
+                Self::new(code, error)
             }
             FileError::NoFile { .. } => Self::new(NO_INPUT, error),
             FileError::Faulty(faults) => {

@@ -83,7 +83,7 @@ pub fn last_words(error: &str) {
         return;
     }
     let head = if is_journal() { head(Level::ERROR) } else { "" };
-    error.lines().for_each(|line| eprintln!("{head}{line}"));
+    error.lines().for_each(|line| complain_line!("{head}{line}"));
 }
 
 /// Priorities of syslog.

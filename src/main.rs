@@ -1,5 +1,6 @@
 //! Arguments to command; wiring of the real backends.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +16,8 @@ fn main() -> ExitCode {
             let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
             let _ = error.print();
             if let Some(hint) = hint(&error) {
-                eprintln!("\n{hint}");
+                // Whoever does not read it misses nothing.
+                let _ = writeln!(std::io::stderr(), "\n{hint}");
             }
             return code;
         }

@@ -1,6 +1,5 @@
 //! `dantetimesync monitor`: listens to the network, touches no clock, and judges the leader that is heard.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
@@ -37,18 +36,18 @@ pub fn run(options: &Monitor) -> Result<ExitCode, Failure> {
     let mut network = network.map_err(refused)?;
     if !options.json {
         for warning in network.take_warnings() {
-            eprintln!("{warning}");
+            complain_line!("{warning}");
         }
         let names: Vec<String> = network.interfaces().iter().map(ToString::to_string).collect();
-        eprintln!("listening on {} for {} s; no clock is touched", names.join(", "), options.seconds);
+        complain_line!("listening on {} for {} s; no clock is touched", names.join(", "), options.seconds);
     }
     let verdict = listen(OnOsTimeline::new(network)?, options);
     if options.json {
         let mut text = serde_json::to_string_pretty(&verdict).map_err(anyhow::Error::from)?;
         text.push('\n');
-        print(&text);
+        print(&text)?;
     } else {
-        print(&verdict.table());
+        print(&verdict.table())?;
     }
     Ok(if verdict.samples > 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
@@ -80,7 +79,7 @@ fn listen(mut network: impl PtpNetwork, options: &Monitor) -> Verdict {
         let now = raw_clock();
         judge.pass(now);
         if let Some(error) = faults.filter(|error| fault.as_ref() != Some(error)) {
-            eprintln!("{error}");
+            complain_line!("{error}");
             fault = Some(error);
         }
         if !options.json && now >= show_at {
@@ -89,7 +88,7 @@ fn listen(mut network: impl PtpNetwork, options: &Monitor) -> Verdict {
         }
     }
     if terminal && !options.json {
-        eprint!("{CLEAR_LINE}");
+        complain!("{CLEAR_LINE}");
     }
     judge.verdict(Source::Network)
 }
@@ -110,10 +109,9 @@ fn show(verdict: &Verdict, elapsed: Span, terminal: bool) {
         verdict.samples
     );
     if terminal {
-        eprint!("{CLEAR_LINE}{line}");
-        let _ = std::io::stderr().flush();
+        complain!("{CLEAR_LINE}{line}");
     } else {
-        eprintln!("{line}");
+        complain_line!("{line}");
     }
 }
 

@@ -1,7 +1,35 @@
 //! Whether lines can be drawn anew and in colour, which a console of Windows must be asked for.
 #![cfg_attr(windows, allow(unsafe_code, reason = "the console's mode is set by a call of the system"))]
 
-use std::io::IsTerminal;
+use std::fmt::Arguments;
+use std::io::{IsTerminal, Write};
+
+/// What people are told: whoever does not read it to the end (`| head`) or leaves no room for it ends nothing that is
+/// being done.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::terminal::write(std::io::stdout(), format_args!($($words)*)) };
+}
+
+/// The same with the end of the line.
+macro_rules! say_line {
+    () => { say!("\n") };
+    ($($words:tt)*) => { say!("{}\n", format_args!($($words)*)) };
+}
+
+/// The same to standard error.
+macro_rules! complain {
+    ($($words:tt)*) => { $crate::terminal::write(std::io::stderr(), format_args!($($words)*)) };
+}
+
+/// The same with the end of the line.
+macro_rules! complain_line {
+    ($($words:tt)*) => { complain!("{}\n", format_args!($($words)*)) };
+}
+
+/// Writes it, if that is possible.
+pub fn write(mut to: impl Write, words: Arguments<'_>) {
+    let _ = to.write_fmt(words).and_then(|()| to.flush());
+}
 
 /// Begins the present line of a terminal anew.
 pub const CLEAR_LINE: &str = "\r\x1b[K";

@@ -198,6 +198,48 @@ fn raw_capture_is_refused_where_ports_are_shared() {
     }
 }
 
+#[test]
+fn all_of_a_file_is_judged_whatever_its_letters_are_and_none_that_is_endless() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("c.toml");
+    let path = file.to_str().expect("UTF-8");
+    std::fs::write(&file, b"# caf\xe9\nutc-slew = 0\n").expect("it can be written");
+    let Run { code, err, .. } = run(&["check-config", path]);
+    assert_eq!(code, 78, "{err}");
+    assert!(err.contains("c.toml:1: found bytes that are no UTF-8"), "{err}");
+    assert!(err.contains("c.toml:2: utc-slew: found 0"), "{err}");
+    std::fs::write(&file, "#".repeat(300_000)).expect("it can be written");
+    let Run { code, err, .. } = run(&["check-config", path]);
+    assert_eq!(code, 78, "{err}");
+    assert!(err.contains("longer than"), "{err}");
+}
+
+/// What is told to nobody ends nothing, and an answer that is lost is no success.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_under_what_is_told_is_survived_and_under_an_answer_is_an_error() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a full disk");
+    let program = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_dantetimesync"));
+        program.stdin(Stdio::null());
+        program
+    };
+    for (arguments, code) in [
+        (&["check-config", "/dev/zero"][..], 66),
+        (&["status", "--socket", "/nowhere"], 2),
+        (&["events", "--file", "/nowhere"], 66),
+        (&["restart"], 64),
+    ] {
+        let ended = program().args(arguments).stderr(full()).status().expect("it runs");
+        assert_eq!(ended.code(), Some(code), "{arguments:?}");
+    }
+    let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/s1-60s.pcap");
+    let lost = program().args(["replay", capture]).stdout(full()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&lost.stderr);
+    assert_eq!(lost.status.code(), Some(71), "{said}");
+    assert!(said.contains("the answer cannot be written"), "{said}");
+}
+
 /// Told at once, and not waited for.
 #[cfg(unix)]
 #[test]

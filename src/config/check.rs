@@ -16,12 +16,12 @@ pub fn run(options: &CheckConfig) -> Result<ExitCode, Failure> {
     let checked = file::read(&path).and_then(|choices| Ok(Settings::checked(&choices)?));
     match checked {
         Ok(_) => {
-            crate::exit::print(&format!("{}: ok\n", path.display()));
+            crate::exit::print(&format!("{}: ok\n", path.display()))?;
             Ok(ExitCode::SUCCESS)
         }
         // Nothing else on these lines, so that editors find the place.
         Err(FileError::Faulty(faults)) => {
-            eprintln!("{faults}");
+            complain_line!("{faults}");
             Ok(ExitCode::from(CONFIG))
         }
         Err(error) => Err(error.into()),

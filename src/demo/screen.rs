@@ -1,7 +1,6 @@
 //! What the demo shows: a line per second (in place on a terminal), and a line per event.
 
 use std::collections::VecDeque;
-use std::io::Write;
 
 use crate::snapshot::{Snapshot, State};
 use crate::terminal::{self, CLEAR_LINE};
@@ -25,9 +24,13 @@ pub struct Screen {
 impl Screen {
     /// On standard output.
     pub fn new() -> Self {
-        println!(
+        say_line!(
             "{:>6}  {:<9} {:<22} {:>20} {:>21}  offset, last {POINTS} s",
-            "t", "state", "leader", "offset ± bound", "rate ± bound"
+            "t",
+            "state",
+            "leader",
+            "offset ± bound",
+            "rate ± bound"
         );
         Self {
             terminal: terminal::draws_on(&std::io::stdout()),
@@ -41,7 +44,7 @@ impl Screen {
     /// An event, on a line of its own.
     pub fn note(&mut self, elapsed: Span, text: &str) {
         self.clear();
-        println!("{:>5.1}s  {text}", elapsed.as_secs_f64());
+        say_line!("{:>5.1}s  {text}", elapsed.as_secs_f64());
     }
 
     /// The state of things.
@@ -59,17 +62,16 @@ impl Screen {
         self.shown = self.shown.saturating_add(1);
         if self.terminal {
             self.clear();
-            print!("{}", self.line(elapsed, snapshot));
-            let _ = std::io::stdout().flush();
+            say!("{}", self.line(elapsed, snapshot));
         } else if self.shown % PLAIN_EVERY == 1 {
-            println!("{}", self.line(elapsed, snapshot));
+            say_line!("{}", self.line(elapsed, snapshot));
         }
     }
 
     /// Ends the line that is written in place.
     pub fn end(&mut self) {
         if self.terminal {
-            println!();
+            say_line!();
         }
     }
 
@@ -80,7 +82,7 @@ impl Screen {
 
     fn clear(&self) {
         if self.terminal {
-            print!("{CLEAR_LINE}");
+            say!("{CLEAR_LINE}");
         }
     }
 

@@ -40,7 +40,7 @@ pub fn run(options: &Events) -> Result<ExitCode, Failure> {
         out.push_str(&line(event, options.json).map_err(anyhow::Error::from)?);
         out.push('\n');
     }
-    crate::exit::print(&out);
+    crate::exit::print(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 

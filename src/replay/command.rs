@@ -17,9 +17,9 @@ pub fn run(options: &Replay) -> Result<ExitCode, Failure> {
     let verdict = judge(&capture, options.subdomain.0).map_err(|error| Failure::new(FAILED, error))?;
     if options.json {
         let text = serde_json::to_string_pretty(&verdict).map_err(anyhow::Error::from)?;
-        crate::exit::print(&format!("{text}\n"));
+        crate::exit::print(&format!("{text}\n"))?;
     } else {
-        crate::exit::print(&verdict.table());
+        crate::exit::print(&verdict.table())?;
     }
     Ok(if verdict.samples > 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

@@ -36,21 +36,21 @@ fn status(memory: &Memory) -> Result<ExitCode, Failure> {
     let systemctl = Systemctl::of_this_computer();
     let installed = systemctl.unit_file(UNIT)?;
     let Some(enabled) = installed else {
-        println!("not installed: dantetimesync service install, or the package");
+        say_line!("not installed: dantetimesync service install, or the package");
         return Ok(ExitCode::from(NOT_INSTALLED));
     };
     let active = systemctl.state(UNIT)?;
-    println!("{UNIT}: {active}, {enabled}");
+    say_line!("{UNIT}: {active}, {enabled}");
     for rival in rival_units::found(&systemctl)? {
-        println!("in the way: {rival}");
+        say_line!("in the way: {rival}");
     }
     for remembered in memory.read()? {
-        println!("taken over from: {remembered}; `dantetimesync service release` gives it back");
+        say_line!("taken over from: {remembered}; `dantetimesync service release` gives it back");
     }
     if active == "active" {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("to start it: dantetimesync service takeover");
+    say_line!("to start it: dantetimesync service takeover");
     Ok(ExitCode::from(FAILED))
 }
 

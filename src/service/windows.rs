@@ -100,7 +100,7 @@ pub fn run(command: &ServiceCommand) -> Result<ExitCode, Failure> {
         ServiceCommand::Start => start()?,
         ServiceCommand::Stop => {
             stop(&open(NAME, ServiceAccess::STOP | ServiceAccess::QUERY_STATUS)?)?;
-            println!("stopped");
+            say_line!("stopped");
         }
         ServiceCommand::Status => return status(),
         ServiceCommand::Takeover => {
@@ -136,7 +136,7 @@ fn start() -> Result<(), Failure> {
             ));
         }
     }
-    println!("running");
+    say_line!("running");
     Ok(())
 }
 
@@ -166,22 +166,22 @@ fn stop(service: &Handle) -> Result<(), Failure> {
 
 fn status() -> Result<ExitCode, Failure> {
     let Some(service) = find(NAME, ServiceAccess::QUERY_STATUS)? else {
-        println!("not installed: dantetimesync service install");
+        say_line!("not installed: dantetimesync service install");
         return Ok(ExitCode::from(NOT_INSTALLED));
     };
     let state = state(&service)?;
-    println!("{NAME}: {:?}", state.current_state);
+    say_line!("{NAME}: {:?}", state.current_state);
     if let Some(rival) = takeover::rival()? {
-        println!("in the way: {rival}; `dantetimesync service takeover` stops it");
+        say_line!("in the way: {rival}; `dantetimesync service takeover` stops it");
     }
     if let Some(taken) = takeover::remembered() {
-        println!("taken over from: {taken}; `dantetimesync service release` gives it back");
+        say_line!("taken over from: {taken}; `dantetimesync service release` gives it back");
     }
     if state.current_state == ServiceState::Running {
         return Ok(ExitCode::SUCCESS);
     }
     if state.current_state == ServiceState::Stopped {
-        println!("it ended with {}; to start it: dantetimesync service start", exit_code(&state));
+        say_line!("it ended with {}; to start it: dantetimesync service start", exit_code(&state));
     }
     Ok(ExitCode::from(FAILED))
 }

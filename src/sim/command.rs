@@ -45,7 +45,7 @@ pub fn bench(options: &Bench) -> Result<ExitCode, Failure> {
     let summaries =
         play_and_print(&rows, options.json, |row, played| picture(options.svg.as_deref(), row, played))?;
     if !options.json {
-        exit::print(&verdicts(&summaries, u64::from(options.seeds)));
+        exit::print(&verdicts(&summaries, u64::from(options.seeds)))?;
     }
     let mut faults = unexpected(&summaries, options);
     let text = snapshot_of(&summaries);
@@ -64,7 +64,7 @@ pub fn bench(options: &Bench) -> Result<ExitCode, Failure> {
         faults.extend(changed.into_iter().map(|line| format!("{}: {line}", path.display())));
     }
     for fault in &faults {
-        eprintln!("{fault}");
+        complain_line!("{fault}");
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
@@ -84,7 +84,7 @@ fn play_and_print(
         rows,
         |Progress { done, total }| {
             if shows_progress {
-                eprint!(
+                complain!(
                     "{CLEAR_LINE}{}",
                     if done < total { format!("{done} of {total} worlds") } else { String::new() }
                 );
@@ -97,16 +97,17 @@ fn play_and_print(
             let summary = summarise(&row.scenario, &played.runs).costing(&row.scenario, played.cpu_s_per_h);
             if !json {
                 if shows_progress {
-                    eprint!("{CLEAR_LINE}");
+                    complain!("{CLEAR_LINE}");
                 }
-                exit::print(&table(std::slice::from_ref(&summary)));
+                say!("{}", table(std::slice::from_ref(&summary)));
             }
             summaries.push(summary);
         },
     );
     outcome?;
     if json {
-        exit::print(&format!("{}\n", serde_json::to_string_pretty(&summaries)?));
+        let text = serde_json::to_string_pretty(&summaries)?;
+        exit::print(&format!("{text}\n")).map_err(|failure| failure.error)?;
     }
     Ok(summaries)
 }

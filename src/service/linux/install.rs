@@ -44,7 +44,7 @@ pub fn install(options: &Install) -> Result<ExitCode, Failure> {
     let files = files(&program);
     if options.print {
         for (path, content) in &files {
-            println!("# /{}\n{content}", path.display());
+            say_line!("# /{}\n{content}", path.display());
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -58,7 +58,7 @@ pub fn install(options: &Install) -> Result<ExitCode, Failure> {
     if options.root.is_none() {
         Systemctl::of_this_computer().act(&["daemon-reload"])?;
     }
-    println!("Next: look at /{CONFIG}, then: dantetimesync service takeover");
+    say_line!("Next: look at /{CONFIG}, then: dantetimesync service takeover");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -85,7 +85,7 @@ pub fn uninstall(options: &Uninstall) -> Result<ExitCode, Failure> {
         let _ = fs::remove_dir(root.join(CONFIG).parent().unwrap_or(root));
         purge(root, options.root.as_deref())?;
     } else {
-        println!("kept: /{CONFIG}, /{STATE} and the user dantetimesync; --purge removes them too");
+        say_line!("kept: /{CONFIG}, /{STATE} and the user dantetimesync; --purge removes them too");
     }
     if options.root.is_none() {
         systemctl.act(&["daemon-reload"])?;
@@ -117,13 +117,13 @@ fn files(program: &Path) -> Vec<(PathBuf, String)> {
 
 fn write(path: &Path, content: &str, keep: bool) -> Result<(), Failure> {
     match fs::read_to_string(path) {
-        Ok(present) if present == content => println!("unchanged: {}", path.display()),
-        Ok(_) if keep => println!("kept: {}", path.display()),
+        Ok(present) if present == content => say_line!("unchanged: {}", path.display()),
+        Ok(_) if keep => say_line!("kept: {}", path.display()),
         _ => {
             let folder = path.parent().unwrap_or(path);
             let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, content));
             written.map_err(|error| cannot(&format!("write {}", path.display()), &error))?;
-            println!("written: {}", path.display());
+            say_line!("written: {}", path.display());
         }
     }
     Ok(())
@@ -132,7 +132,7 @@ fn write(path: &Path, content: &str, keep: bool) -> Result<(), Failure> {
 /// By another name first: the program may be running.
 fn copy_program(from: &Path, to: &Path) -> Result<(), Failure> {
     if from == to || fs::read(from).is_ok_and(|own| fs::read(to).is_ok_and(|there| own == there)) {
-        println!("unchanged: {}", to.display());
+        say_line!("unchanged: {}", to.display());
         return Ok(());
     }
     let new = to.with_extension("new");
@@ -142,7 +142,7 @@ fn copy_program(from: &Path, to: &Path) -> Result<(), Failure> {
         fs::rename(&new, to)
     });
     copied.map_err(|error| cannot(&format!("copy this program to {}", to.display()), &error))?;
-    println!("written: {}", to.display());
+    say_line!("written: {}", to.display());
     Ok(())
 }
 
@@ -175,7 +175,7 @@ fn purge(root: &Path, given: Option<&Path>) -> Result<(), Failure> {
 
 fn remove(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
-        Ok(()) => println!("removed: {}", path.display()),
+        Ok(()) => say_line!("removed: {}", path.display()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(cannot(&format!("remove {}", path.display()), &error)),
     }

@@ -84,8 +84,8 @@ pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
     let rivals = rival_units::found(&systemctl)?;
     if options.if_free && !rivals.is_empty() {
         let names: Vec<&str> = rivals.iter().map(|rival| rival.unit.as_str()).collect();
-        println!("{} steers the clock; nothing was changed.", names.join(", "));
-        println!("To hand the clock over: dantetimesync service takeover");
+        say_line!("{} steers the clock; nothing was changed.", names.join(", "));
+        say_line!("To hand the clock over: dantetimesync service takeover");
         return Ok(ExitCode::SUCCESS);
     }
     let before = memory.read()?;
@@ -95,10 +95,10 @@ pub fn takeover(options: &Takeover) -> Result<ExitCode, Failure> {
     }
     let done = stop(&systemctl, &rivals).and_then(|()| start(&systemctl, options));
     if let Err(failure) = done {
-        println!("that did not work; putting everything back as it was ...");
+        say_line!("that did not work; putting everything back as it was ...");
         match put_back(&systemctl, &ours, rivals, &before, &memory) {
-            Ok(()) => println!("everything is as it was"),
-            Err(other) => println!("not everything could be put back: {:#}", other.error),
+            Ok(()) => say_line!("everything is as it was"),
+            Err(other) => say_line!("not everything could be put back: {:#}", other.error),
         }
         return Err(failure);
     }
@@ -149,7 +149,7 @@ fn require_an_answer(options: &Takeover) -> Result<(), Failure> {
         let reason = "the configuration has skip-ntp, so nobody would set the date: name an ntp-server first";
         return Err(Failure::new(UNAVAILABLE, anyhow::anyhow!(reason)));
     }
-    println!("asking {named} for the time ...");
+    say_line!("asking {named} for the time ...");
     let patience = options.patience;
     let Some(answered) = answer::first(&servers, Span::from_secs(i64::from(patience)))? else {
         return Err(Failure::new(
@@ -160,14 +160,14 @@ fn require_an_answer(options: &Takeover) -> Result<(), Failure> {
             ),
         ));
     };
-    println!("{} has answered: this computer's clock is {} off", answered.server, answered.clock_ahead);
+    say_line!("{} has answered: this computer's clock is {} off", answered.server, answered.clock_ahead);
     Ok(())
 }
 
 fn stop(systemctl: &Systemctl, rivals: &[RivalUnit]) -> Result<(), Failure> {
     for rival in rivals {
         systemctl.act(&["disable", "--now", &rival.unit])?;
-        println!("stopped {rival}");
+        say_line!("stopped {rival}");
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ fn stop(systemctl: &Systemctl, rivals: &[RivalUnit]) -> Result<(), Failure> {
 fn start(systemctl: &Systemctl, options: &Takeover) -> Result<(), Failure> {
     if options.no_start {
         systemctl.act(&["enable", UNIT])?;
-        println!("{UNIT} will be started at boot");
+        say_line!("{UNIT} will be started at boot");
         return Ok(());
     }
     let left = rivals::names();
@@ -193,7 +193,7 @@ fn start(systemctl: &Systemctl, options: &Takeover) -> Result<(), Failure> {
             format!("the service did not start{because}; `journalctl -u dantetimesync` has its last words");
         return Err(Failure { error: failure.error.context(told), ..failure });
     }
-    println!("{UNIT} runs, and is started at boot");
+    say_line!("{UNIT} runs, and is started at boot");
     Ok(())
 }
 
@@ -203,7 +203,7 @@ pub fn release(memory: &Memory) -> Result<ExitCode, Failure> {
     let remembered = memory.read()?;
     if systemctl.unit_file(UNIT)?.is_some() {
         systemctl.act(&["disable", "--now", UNIT])?;
-        println!("stopped {UNIT}");
+        say_line!("stopped {UNIT}");
     }
     let left = give_all_back(&systemctl, remembered);
     let code = if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
@@ -216,13 +216,13 @@ fn give_all_back(systemctl: &Systemctl, stopped: Vec<RivalUnit>) -> Vec<RivalUni
     let mut left = Vec::new();
     for rival in stopped {
         if !rival.is_known() {
-            println!("left out {}: it does not steer clocks", rival.unit);
+            say_line!("left out {}: it does not steer clocks", rival.unit);
             continue;
         }
         match give_back(systemctl, &rival) {
-            Ok(()) => println!("gave the clock back: {} is as it was", rival.unit),
+            Ok(()) => say_line!("gave the clock back: {} is as it was", rival.unit),
             Err(failure) => {
-                println!("{} was not given back: {:#}", rival.unit, failure.error);
+                say_line!("{} was not given back: {:#}", rival.unit, failure.error);
                 left.push(rival);
             }
         }

@@ -43,7 +43,7 @@ pub(super) fn install(take_over: bool) -> Result<(), Failure> {
         None => false,
     };
     if let Some(left) = folder::own(&place::data()).context("cannot protect the folder").map_err(os)? {
-        println!("what others may have put into the service's folder was left in {}", left.display());
+        say_line!("what others may have put into the service's folder was left in {}", left.display());
     }
     warn_of_place(&program);
     let given = whole_path(launch_arguments(std::env::args_os()))
@@ -56,16 +56,16 @@ pub(super) fn install(take_over: bool) -> Result<(), Failure> {
     open_firewall(&program);
     match start_type {
         ServiceStartType::AutoStart => {
-            println!("installed {NAME}, started about two minutes after every boot")
+            say_line!("installed {NAME}, started about two minutes after every boot")
         }
-        _ => println!(
+        _ => say_line!(
             "installed {NAME}, not started at boot, as it was: `dantetimesync service takeover` changes that"
         ),
     }
     if take_over {
         takeover::take()?;
     } else if let Some(rival) = takeover::rival()? {
-        println!(
+        say_line!(
             "{rival} steers the clock, so the service will not: `dantetimesync service takeover` stops it"
         );
     }
@@ -89,7 +89,7 @@ pub(super) fn uninstall(purge: bool) -> Result<(), Failure> {
     if purge && place::data().exists() {
         fs::remove_dir_all(place::data()).context("cannot remove the folder").map_err(os)?;
     }
-    println!("removed {NAME}");
+    say_line!("removed {NAME}");
     Ok(())
 }
 
@@ -118,7 +118,7 @@ fn warn_of_place(program: &Path) {
     let safe = ["ProgramFiles", "ProgramFiles(x86)", "ProgramW6432"].into_iter().filter_map(std::env::var_os);
     let place = lower(program.into());
     if !safe.map(lower).any(|folder| place.starts_with(folder)) {
-        println!(
+        say_line!(
             "careful: the service runs {} from now on, as the system; put it below C:\\Program Files, where only \
              administrators can replace it, and install it again",
             program.display()
@@ -202,7 +202,7 @@ fn configure(service: &Handle, start_type: ServiceStartType) {
 
 fn tell<E: Into<anyhow::Error>>(what: &str, done: Result<(), E>) {
     if let Err(error) = done {
-        println!("could not {what}: {:#}", error.into());
+        say_line!("could not {what}: {:#}", error.into());
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn take() -> Result<(), Failure> {
     }
     configure(&service, ServiceStartType::Disabled)?;
     stop(&service)?;
-    println!("{SHOWN} was stopped and disabled; uninstall and `service release` give the clock back to it");
+    say_line!("{SHOWN} was stopped and disabled; uninstall and `service release` give the clock back to it");
     Ok(())
 }
 
@@ -84,7 +84,7 @@ pub(super) fn give_back() -> Result<(), Failure> {
         service.start::<&str>(&[]).map_err(|error| refused("start Windows Time", error))?;
     }
     let _ = fs::remove_file(file());
-    println!("{SHOWN} has the clock again");
+    say_line!("{SHOWN} has the clock again");
     Ok(())
 }
 
