@@ -152,6 +152,10 @@ settings 'dry-run = true' 'ntp-server = "127.0.0.1:9"' 'log-level = "debug"'
 (sleep 1.5 && systemctl start systemd-networkd.service) &
 ready_in_time 3
 journal_has 'eth0' 50
+journalctl --no-pager --output=short-unix --unit=dantetimesync.service |
+    awk '/waiting for it/ { a = $1; b = 0 } /eth0/ && !b { b = $1 }
+         END { printf "the address came after %.1f s\n", b - a; exit !(b - a > 0.5 && b - a < 2.2) }' ||
+    fail "that says nothing of who waits twice"
 systemctl stop dantetimesync.service systemd-networkd.service systemd-networkd.socket
 settings 'dry-run = true' 'interface = "lo"' 'ntp-server = "127.0.0.1:9"' 'log-level = "debug"'
 systemctl start dantetimesync.service
