@@ -169,8 +169,8 @@ fn a_cable_that_is_pulled_and_an_address_that_changes_are_noticed() {
     world.status_becomes("without an interface", |status| status["interfaces"] == serde_json::json!([]));
     let (_, told) = world.ask(&["status"], START);
     assert!(told.contains("on which the leader was heard, is down"), "{told}");
-    world.here(&["address", "add", "10.77.0.9/24", "dev", "sl0"]);
     world.here(&["address", "del", "10.77.0.2/24", "dev", "sl0"]);
+    world.here(&["address", "add", "10.77.0.9/24", "dev", "sl0"]);
     world.here(&["link", "set", "sl0", "up"]);
     world.status_becomes("with the new address", |status| status["interfaces"][0]["address"] == "10.77.0.9");
     world.hears_again("udp");
