@@ -1,8 +1,9 @@
-//! Words from the network in commands that somebody may paste: who sends a name must not choose the command.
+//! Names in commands that somebody may paste. Those from the network are looked at before, since who sends a name must
+//! not choose the command, and PowerShell looks into quotes (`snapshot::obstacle::is_strange`).
 
 /// A word that a shell, of Linux or Windows, leaves as it is; in quotes where it must be.
 pub fn in_shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.,:/@+%".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.,:/@+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else if cfg!(windows) {

@@ -583,7 +583,10 @@ fn a_configuration_file_with_a_fault() {
     // Which time servers are asked stands in that file.
     let asked = report.findings().find(|finding| finding["check"] == "ntp").unwrap();
     assert_eq!(asked["problem"], "ntp-unasked");
-    assert!(asked["seen"].as_str().unwrap().contains("a file with faults"), "{asked}");
+    assert!(
+        asked["seen"].as_str().unwrap().contains("the configuration, which could not be used"),
+        "{asked}"
+    );
     // Without a fault the file counts, and an option more.
     std::fs::write(&path, "interface = \"sl7\"\n").unwrap();
     let report = world.doctor(&named);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::finding::{Finding, Level, Problem};
+use super::finding::{Check, Finding, Level, Problem};
 use super::measured::Measured;
 use super::os::Os;
 use super::report;
@@ -101,20 +101,16 @@ fn whole(file: PathBuf) -> PathBuf {
 
 /// What the checks cannot know of each other, or of where their settings come from.
 fn put_together(findings: &mut [Finding], request: &Request, options: &Doctor) {
-    let dropped = findings.iter().find(|finding| finding.problem == Some(Problem::FirewallDropsNtp));
-    let opening = dropped.and_then(|finding| finding.mend.clone());
     for finding in findings {
-        match (finding.problem, &opening) {
-            (Some(Problem::NtpDead), Some(opening)) => finding.mend = Some(opening.clone()),
-            (Some(Problem::NtpUnasked), _) if !request.config_faults.is_empty() => {
-                "no time server was asked: which ones the service asks stands in a file with faults"
-                    .clone_into(&mut finding.seen);
-                finding.mend =
-                    Some("mend the configuration first, or name one: --ntp-server HOST".to_owned());
-            }
-            _ => {}
+        if finding.problem == Some(Problem::NtpUnasked) && !request.config_faults.is_empty() {
+            "no time server was asked: which ones the service asks stands in the configuration, which could not be used"
+                .clone_into(&mut finding.seen);
+            finding.mend = Some("mend the configuration first, or name one: --ntp-server HOST".to_owned());
         }
-        if let (Some(_), Some(mend)) = (&options.config, &mut finding.mend) {
+        // The check of the file itself names it anyway.
+        let mend =
+            finding.mend.as_mut().filter(|_| options.config.is_some() && finding.check != Check::Config);
+        if let Some(mend) = mend {
             *mend = mend.replace(Os::HERE.configuration(), &request.config_file.display().to_string());
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::command::Request;
 use super::finding::{Check, Finding, Problem};
 use super::os::Os;
+use crate::quoting::in_shell;
 
 /// Faults that are shown.
 const SHOWN: usize = 3;
@@ -41,6 +42,7 @@ pub fn look(file: &Path, request: &Request, os: Os) -> Facts {
 /// Judges it.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let file = facts.file.display();
+    let word = in_shell(&file.to_string());
     let mut found = Vec::new();
     if !facts.faults.is_empty() {
         let more = facts.faults.len().saturating_sub(SHOWN);
@@ -49,7 +51,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
         found.push(Problem::ConfigFault.seen(
             format!("{}{more}", shown.join("; ")),
             format!(
-                "mend it until dantetimesync check-config {file} finds nothing: before that the service does not start, \
+                "mend it until dantetimesync check-config {word} finds nothing: before that the service does not start, \
                  and the doctor goes by the defaults"
             ),
         ));
@@ -57,7 +59,10 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     if let Some(user) = &facts.unreadable_for {
         found.push(Problem::ConfigUnreadable.seen(
             format!("{file} cannot be read by {user}, the user that the service runs as: it does not start"),
-            format!("sudo chmod a+rX {} {file}", facts.file.parent().unwrap_or(&facts.file).display()),
+            format!(
+                "sudo chmod a+rX {} {word}",
+                in_shell(&facts.file.parent().unwrap_or(&facts.file).display().to_string())
+            ),
         ));
     }
     if facts.dry_run {

@@ -275,6 +275,11 @@ impl Check {
     }
 }
 
+/// What mends this problem, where it was found.
+pub fn mend_of(findings: &[Finding], problem: Problem) -> Option<String> {
+    findings.iter().find(|finding| finding.problem == Some(problem))?.mend.clone()
+}
+
 impl Problem {
     /// It is there: what was seen, and what mends it.
     pub fn seen(self, seen: impl Into<String>, mend: impl Into<String>) -> Finding {

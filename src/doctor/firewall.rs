@@ -152,7 +152,12 @@ fn ntp(facts: &Facts) -> Option<Finding> {
     let Fate::Dropped(culprit) = facts.rules.fate(Hook::Input, &answer) else { return None };
     Some(Problem::FirewallDropsNtp.seen(
         format!("answers of time servers (UDP 123) are dropped by {culprit}"),
-        culprit.chain.accept("ct state established,related", "-m conntrack --ctstate ESTABLISHED,RELATED"),
+        if culprit.rule.is_some() {
+            // It may stand where nobody knows yet what is an answer.
+            culprit.chain.accept("udp sport 123", "-p udp --sport 123")
+        } else {
+            culprit.chain.accept("ct state established,related", "-m conntrack --ctstate ESTABLISHED,RELATED")
+        },
     ))
 }
 

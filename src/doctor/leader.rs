@@ -29,7 +29,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some((leader, rate)) = facts.leader.as_ref().and_then(|leader| Some((leader, leader.rate?))) else {
         return vec![Problem::LeaderUnjudged.seen(
             "no leader was heard for long enough to be judged",
-            format!("see what is said about packets; then {} --seconds 30", Os::HERE.doctor_with_rights()),
+            format!("see what is said about packets; then {}", Os::HERE.longer_doctor()),
         )];
     };
     let (id, rate_ppm, bound_ppm) = (leader.id, rate.value_ppb / 1e3, rate.bound_ppb / 1e3);
@@ -61,7 +61,10 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
             format!(
                 "{id} is heard, but its rate only to ± {bound_ppm:.0} ppm: too few of its packets came, or too unevenly"
             ),
-            "dantetimesync doctor --seconds 60; where that says the same, join the Dante switch directly by cable",
+            format!(
+                "{}; where that says the same, join the Dante switch directly by cable",
+                Os::HERE.longer_doctor()
+            ),
         ));
     }
     Check::Leader.found(found, || {

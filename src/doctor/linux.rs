@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::account::{Account, Want};
 use super::command::{Examination, Request};
-use super::finding::{Finding, Problem};
+use super::finding::{Finding, Problem, mend_of};
 use super::host::Host;
 use super::listen::{Plan, Session};
 use super::measured::{arrived_since, best_link, clock_now, measured};
@@ -62,15 +62,14 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
         interfaces: cards.listening().map(|card| card.name.clone()).collect(),
         heard: qualified().map(name).collect(),
         losing: losing.map(name).collect(),
-        ntp_answered: heard.servers.is_empty()
-            || heard.servers.iter().any(|server| !server.answers.is_empty()),
+        ntp_answered: ntp::gets_through(&heard.servers),
     };
     let firewall = firewall::check(&firewall::look(host, scope));
     let packets = packets::Facts {
         heard: &heard,
         named,
         filtered: multicast.filtered(),
-        firewall: opening(&firewall),
+        firewall: mend_of(&firewall, Problem::FirewallDropsPtp),
         arrived: arrived_since(&arrived, self::arrived(host, &cards)),
         os: Os::Linux,
     };
@@ -87,6 +86,7 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     let config = config(host, request, account.as_ref());
     let state = state(host, request.state_file.as_deref(), &rights, account.as_ref());
 
+    let opening = mend_of(&firewall, Problem::FirewallDropsNtp);
     let findings: Vec<Vec<Finding>> = vec![
         rights::check(&rights),
         rivals::check(&rivals),
@@ -98,7 +98,7 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
         packets,
         firewall,
         leader::check(&leader),
-        ntp::check(&heard.servers, clock_now(&clock), Os::Linux),
+        ntp::check(&heard.servers, clock_now(&clock), opening.as_deref(), Os::Linux),
         processor::check_clock_source(&processor),
         processor::check_power(&processor),
         machine::check(&machine),
@@ -147,17 +147,19 @@ fn state(
         state::Written::Yes | state::Written::ToBeMade => !may_write(account, folder),
         _ => false,
     });
-    if let Some((account, _)) = refused {
-        facts.written = state::Written::ForbiddenFor(account.name.clone());
-    }
+    let refused = refused.map(|(account, folder)| {
+        // What is there is refused, and not what is to be made in it.
+        (account.name.clone(), folder.ancestors().take_while(|folder| !folder.exists()).count())
+    });
     // As it is called.
     facts.folder = called;
+    if let Some((user, missing)) = refused {
+        facts.written = state::Written::ForbiddenFor(user);
+        if is_inside {
+            facts.folder = facts.folder.and_then(|folder| Some(folder.ancestors().nth(missing)?.to_owned()));
+        }
+    }
     facts
-}
-
-/// What lets PTP in, where the firewall keeps it out.
-fn opening(firewall: &[Finding]) -> Option<String> {
-    firewall.iter().find(|finding| finding.problem == Some(Problem::FirewallDropsPtp))?.mend.clone()
 }
 
 /// How many packets have come in by each interface since it was switched on.

@@ -82,8 +82,13 @@ pub fn utc_rate(servers: &[Server]) -> Option<BoundedRate> {
     servers.iter().filter_map(Server::rate).min_by(|a, b| a.bound_ppb.total_cmp(&b.bound_ppb))
 }
 
-/// Judges them; `now` is this computer's clock.
-pub fn check(servers: &[Server], now: Timestamp<System>, os: Os) -> Vec<Finding> {
+/// Whether something of time servers comes in, whatever it says, or none is asked: no firewall drops it.
+pub fn gets_through(servers: &[Server]) -> bool {
+    servers.is_empty() || servers.iter().any(|server| !server.answers.is_empty() || is_useless(server))
+}
+
+/// Judges them; `now` is this computer's clock, and `opening` lets NTP through a firewall that does not.
+pub fn check(servers: &[Server], now: Timestamp<System>, opening: Option<&str>, os: Os) -> Vec<Finding> {
     if servers.is_empty() {
         return vec![Problem::NtpUnasked.seen(
             "no time server is configured: the date stays as it is",
@@ -93,7 +98,7 @@ pub fn check(servers: &[Server], now: Timestamp<System>, os: Os) -> Vec<Finding>
     let answered: Vec<(&str, Opinion)> =
         servers.iter().filter_map(|server| Some((server.name.as_str(), server.opinion()?))).collect();
     let mut found: Vec<Finding> = if answered.is_empty() {
-        vec![dead(servers, os)]
+        vec![dead(servers, opening, os)]
     } else {
         servers
             .iter()
@@ -118,7 +123,7 @@ pub fn check(servers: &[Server], now: Timestamp<System>, os: Os) -> Vec<Finding>
 }
 
 /// Nobody answered: the reason of the first one stands for all.
-fn dead(servers: &[Server], os: Os) -> Finding {
+fn dead(servers: &[Server], opening: Option<&str>, os: Os) -> Finding {
     let reasons: Vec<String> =
         servers.iter().map(|server| format!("{}: {}", server.name, why(server))).collect();
     let useless = servers.iter().all(is_useless);
@@ -133,6 +138,8 @@ fn dead(servers: &[Server], os: Os) -> Finding {
                 "let this computer find names (ipconfig /all shows who is asked), or name servers by address",
             )
             .to_owned()
+        } else if let Some(opening) = opening {
+            opening.to_owned()
         } else {
             format!(
                 "name servers that this computer can reach, of your network or: {}",
@@ -293,7 +300,7 @@ mod tests {
     }
 
     fn problems(servers: &[Server]) -> Vec<Problem> {
-        check(servers, now(), Os::Linux).iter().filter_map(|finding| finding.problem).collect()
+        check(servers, now(), None, Os::Linux).iter().filter_map(|finding| finding.problem).collect()
     }
 
     const DAY: Span = Span::from_secs(86_400);
@@ -301,7 +308,7 @@ mod tests {
     #[test]
     fn servers_that_agree_are_described() {
         let found =
-            check(&[server("a", Span::from_ms(12)), server("b", Span::from_ms(14))], now(), Os::Linux);
+            check(&[server("a", Span::from_ms(12)), server("b", Span::from_ms(14))], now(), None, Os::Linux);
         assert_eq!(found[0].problem, None);
         assert!(
             found[0].seen.starts_with("a: this clock is -12.0 ms ± 2.5 ms off (stratum 2)"),
@@ -313,17 +320,21 @@ mod tests {
 
     #[test]
     fn dead_servers_are_told_with_the_reason() {
-        let found = check(&[silent("10.0.0.9")], now(), Os::Linux);
+        let found = check(&[silent("10.0.0.9")], now(), None, Os::Linux);
         assert_eq!(found[0].problem, Some(Problem::NtpDead));
         assert!(found[0].seen.contains("no answer to 4 requests"));
+        let shut = check(&[silent("10.0.0.9")], now(), Some("open it"), Os::Linux);
+        assert_eq!(shut[0].mend.as_deref(), Some("open it"));
         let unresolved = NtpError::Unresolved { name: "x".into(), reason: "no such name".into() };
         let nameless = Server { unsent: Some(unresolved), ..silent("x") };
-        assert!(check(std::slice::from_ref(&nameless), now(), Os::Linux)[0].seen.contains("no such name"));
+        assert!(
+            check(std::slice::from_ref(&nameless), now(), None, Os::Linux)[0].seen.contains("no such name")
+        );
         let good = || server("good", Span::ZERO);
         assert_eq!(problems(&[good(), silent("b")]), [Problem::NtpSilent]);
         assert_eq!(problems(&[good(), nameless]), [Problem::NtpName]);
         let useless = Server { rejected: Some(Rejected::Unsynchronised { stratum: 16 }), ..silent("c") };
-        let dead = check(std::slice::from_ref(&useless), now(), Os::Linux);
+        let dead = check(std::slice::from_ref(&useless), now(), Some("open it"), Os::Linux);
         assert_eq!(dead[0].problem, Some(Problem::NtpDead));
         assert!(
             dead[0].seen.starts_with("no time server that answers can be used (c: is not"),
@@ -331,17 +342,18 @@ mod tests {
             dead[0].seen
         );
         assert!(dead[0].mend.as_deref().unwrap().starts_with("ask others"));
-        let found = check(&[good(), useless], now(), Os::Linux);
+        let found = check(&[good(), useless], now(), None, Os::Linux);
         assert_eq!(found[0].problem, Some(Problem::NtpUseless));
         assert!(found[0].seen.contains("c is not synchronised itself (stratum 16)"), "{}", found[0].seen);
     }
 
     #[test]
     fn a_server_a_day_wrong_is_told_with_both_dates() {
-        let found = check(&[server("a", DAY)], now(), Os::Linux);
+        let found = check(&[server("a", DAY)], now(), None, Os::Linux);
         assert_eq!(found[0].problem, Some(Problem::NtpFar));
         assert!(found[0].seen.contains("wrong by 24.0 h"), "{}", found[0].seen);
-        let found = check(&[server("a", Span::from_secs(1_780_000_000))], Timestamp::from_ns(0), Os::Linux);
+        let found =
+            check(&[server("a", Span::from_secs(1_780_000_000))], Timestamp::from_ns(0), None, Os::Linux);
         assert!(found[0].seen.contains("no date yet"), "{}", found[0].seen);
     }
 
@@ -350,14 +362,14 @@ mod tests {
         let (a, b, c) =
             (server("a", Span::ZERO), server("b", Span::from_secs(5)), server("c", Span::from_ms(3)));
         let mend = |servers: &[Server]| {
-            let found = check(servers, now(), Os::Linux).remove(0);
+            let found = check(servers, now(), None, Os::Linux).remove(0);
             assert_eq!(found.problem, Some(Problem::NtpDisagree));
             found.mend.unwrap()
         };
         assert!(mend(&[a.clone(), b.clone()]).starts_with("name at least three servers"));
         let day = server("d", DAY);
         assert!(mend(&[a.clone(), b.clone(), day]).starts_with("compare with a watch"));
-        let found = check(&[a.clone(), b, c.clone()], now(), Os::Linux);
+        let found = check(&[a.clone(), b, c.clone()], now(), None, Os::Linux);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].problem, Some(Problem::NtpOutvoted));
         assert!(found[0].seen.starts_with("b (+5.000 s) contradicts"), "{}", found[0].seen);

@@ -28,6 +28,14 @@ impl Os {
         self.either("sudo dantetimesync doctor", "dantetimesync doctor, in a console opened as administrator")
     }
 
+    /// The same, listening for a minute.
+    pub fn longer_doctor(self) -> &'static str {
+        self.either(
+            "sudo dantetimesync doctor --seconds 60",
+            "dantetimesync doctor --seconds 60, in a console opened as administrator",
+        )
+    }
+
     /// How a setting is given its value, for the service and for a start by hand.
     pub fn setting(self, key: &str, value: &str) -> String {
         let (file, restart) = (self.configuration(), self.restart_service());

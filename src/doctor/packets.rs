@@ -456,6 +456,14 @@ pub mod tests {
         );
         let up = Speaker { subdomain: PULL_UP, ..Speaker::PLAIN };
         assert_eq!(problem(vec![link(&[up], |_| false)], None), Some(Problem::PullUp));
+        // Whoever sends a name does not choose a command that somebody pastes.
+        for name in ["$(reboot)", "\x1b[31mRED", "A;B"] {
+            let mut subdomain = [0; 16];
+            subdomain[..name.len()].copy_from_slice(name.as_bytes());
+            let strange = Speaker { subdomain, ..Speaker::PLAIN };
+            let told = found(vec![link(&[strange], |_| false)], None);
+            assert_eq!(told[0].mend.as_deref(), Some(STRANGE_CURE), "{}", told[0].seen);
+        }
         let other = Speaker { subdomain: *b"STUDIO\0\0\0\0\0\0\0\0\0\0", ..Speaker::PLAIN };
         let found = found(vec![link(&[other], |_| false)], None);
         assert_eq!(found[0].problem, Some(Problem::OtherSubdomain));

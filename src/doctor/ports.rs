@@ -95,8 +95,9 @@ pub fn check(ports: &[PortFacts]) -> Vec<Finding> {
 fn end(holder: &str) -> String {
     let number = holder.rsplit_once("(pid ").and_then(|(_, rest)| rest.split_once(')'));
     match number.and_then(|(pid, _)| pid.parse::<u32>().ok()) {
-        Some(pid) => format!("sudo kill {pid}"),
-        None => format!("stop {holder}"),
+        // The first process holds ports for others, which it starts when somebody comes.
+        Some(pid) if pid != 1 => format!("sudo kill {pid}"),
+        _ => format!("stop {holder}"),
     }
 }
 
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(found[0].problem, Some(Problem::PortTaken));
         let mend = format!("sudo kill {}, or make it share its ports (SO_REUSEADDR)", std::process::id());
         assert_eq!(found[0].mend.as_deref(), Some(mend.as_str()));
+        assert_eq!(end("systemd (pid 1)"), "stop systemd (pid 1)");
     }
 
     #[test]

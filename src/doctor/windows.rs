@@ -13,7 +13,7 @@ pub mod this;
 mod trial;
 
 use super::command::{Examination, Request};
-use super::finding::Finding;
+use super::finding::{Finding, Problem, mend_of};
 use super::measured::{arrived_since, best_link, clock_now, measured};
 use super::os::Os;
 use super::traffic::Heard;
@@ -94,7 +94,8 @@ fn judge(host: &impl Host, request: &Request, before: Before, heard: &Heard) -> 
         card.stamped_by = link.and_then(|link| link.stamped_by);
     }
     let someone = heard.links.iter().any(|link| !link.qualified().is_empty());
-    let answered = heard.servers.is_empty() || heard.servers.iter().any(|server| !server.answers.is_empty());
+    let firewall = firewall::check(&firewall::look(host, someone, ntp::gets_through(&heard.servers)));
+    let opening = mend_of(&firewall, Problem::FirewallDropsNtp);
     let packets = packets::Facts {
         heard,
         named,
@@ -126,9 +127,9 @@ fn judge(host: &impl Host, request: &Request, before: Before, heard: &Heard) -> 
         stamps::check(&stamps),
         multicast::check(&multicast::look(host, heard.links.iter().any(|link| link.version_one > 0))),
         packets::check(&packets),
-        firewall::check(&firewall::look(host, someone, answered)),
+        firewall,
         leader::check(&leader),
-        ntp::check(&heard.servers, clock_now(&clock), Os::Windows),
+        ntp::check(&heard.servers, clock_now(&clock), opening.as_deref(), Os::Windows),
         processor::check_clock_source(&processor),
         processor::check_power(&processor),
         machine::check(&machine),

@@ -9,13 +9,13 @@ use crate::time::{LeaderId, Span, duration};
 /// What mends a subdomain that is pulled up or down.
 pub const PULL_UP_CURE: &str = "in Dante Controller: set Sample Rate Pull-up of one device at least to None";
 
-/// What mends a subdomain whose name no device of Dante gives itself.
-pub const STRANGE_CURE: &str =
-    "that is no name that could be followed: see in Dante Controller which device sends it";
+/// What mends a subdomain with a strange name.
+pub const STRANGE_CURE: &str = "see in Dante Controller which device sends it: its name has characters that are better not put into a command";
 
-/// Whether a subdomain as it is shown has octets that are no text, or quotes: it is not what it is called.
+/// Whether a subdomain's name, as it is shown, has anything in it that a shell may take for more than a name, or octets
+/// that are no text. No device of Dante gives itself such a name.
 pub fn is_strange(shown: &str) -> bool {
-    shown.contains('\\')
+    !shown.chars().all(|c| c.is_ascii_alphanumeric() || " _-.".contains(c))
 }
 
 /// The filter lets through 1 in 64 of what is not for us, which is one in 8 s of a lone leader: what was not heard for
