@@ -92,6 +92,7 @@ pub struct PtpController<N, C, S> {
     now: Timestamp<Raw>,
     /// The loop stood still, and until then at most it only reads what has come meanwhile.
     behind_until: Timestamp<Raw>,
+    was_behind: bool,
     started: Timestamp<Raw>,
     decide_at: Timestamp<Raw>,
     status_at: Timestamp<Raw>,
@@ -128,6 +129,7 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
             timeline: Timeline::new(),
             now,
             behind_until: now,
+            was_behind: false,
             started: now,
             decide_at: now,
             status_at: now,
@@ -290,11 +292,13 @@ impl<N: PtpNetwork, C: SystemClock, S: NtpSource> PtpController<N, C, S> {
     /// Whether the loop stood still and has not read all that came meanwhile: what seems to be missing may be among it.
     /// As long as something comes, there may be more.
     fn is_behind(&mut self, before: Timestamp<Raw>, something_came: bool) -> bool {
-        let stood_still = self.now - before > STOOD_STILL;
+        // Who stands still in every turn decides in every second one.
+        let stood_still = self.now - before > STOOD_STILL && !self.was_behind;
         if stood_still {
             self.behind_until = self.now + CATCH_UP;
         }
-        stood_still || (something_came && self.now < self.behind_until)
+        self.was_behind = self.now < self.behind_until && (stood_still || something_came);
+        self.was_behind
     }
 
     fn take_network_event(&mut self, event: NetworkEvent) {
