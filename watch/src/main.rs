@@ -7,7 +7,7 @@ mod course;
 mod feed;
 mod screen;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,14 +46,14 @@ fn main() -> ExitCode {
         }
     };
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        eprintln!("dantetimesync-watch: this is no terminal; `dantetimesync status` prints the same once");
+        complain("this is no terminal; `dantetimesync status` prints the same once");
         return ExitCode::from(USAGE);
     }
     // Also restores the terminal when this program panics.
     let mut terminal = match ratatui::try_init() {
         Ok(terminal) => terminal,
         Err(error) => {
-            eprintln!("dantetimesync-watch: the terminal cannot be used: {error}");
+            complain(&format!("the terminal cannot be used: {error}"));
             return ExitCode::from(FAILED);
         }
     };
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     match watched {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dantetimesync-watch: {error:#}");
+            complain(&format!("{error:#}"));
             ExitCode::from(FAILED)
         }
     }
@@ -99,6 +99,11 @@ fn watch(terminal: &mut DefaultTerminal, options: &Watch) -> anyhow::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Whoever does not read it ends nothing.
+fn complain(why: &str) {
+    let _ = writeln!(std::io::stderr(), "dantetimesync-watch: {why}");
 }
 
 fn ends(key: &KeyEvent) -> bool {

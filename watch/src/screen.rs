@@ -70,7 +70,7 @@ pub struct View {
     palette: Palette,
     /// The last status, also when none has come since.
     status: Option<Box<Status>>,
-    /// When that was told.
+    /// When there was one, also one that was not shown.
     told_at: Option<Timestamp<Raw>>,
     /// Why there is none now, and since when.
     silence: Option<(Timestamp<Raw>, String)>,
@@ -88,16 +88,17 @@ impl View {
 
     /// Takes what was told.
     pub fn take(&mut self, told: Told) {
+        if told.status.is_ok() {
+            self.told_at = Some(told.at);
+        }
         if self.paused {
             return;
         }
         match told.status {
-            Ok(status) => {
-                (self.status, self.told_at, self.silence) = (Some(status), Some(told.at), None);
-            }
+            Ok(status) => (self.status, self.silence) = (Some(status), None),
             Err(error) => {
                 // Somebody may have been asked in vain for seconds before there is a word of it.
-                let since = self.silence.as_ref().map(|(since, _)| *since).or(self.told_at);
+                let since = self.told_at.or(self.silence.as_ref().map(|(since, _)| *since));
                 self.silence = Some((since.unwrap_or(told.at), error));
             }
         }
