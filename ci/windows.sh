@@ -35,10 +35,10 @@ ci/wine-run "$exe" bench --scenario S5 --seeds 1 --allow-known
 ci/wine-run "$exe" replay tests/data/s1-60s.pcap
 
 # Wine stamps no packets, and whoever stamps by itself hears every other program in its stamps: 40 to 60 s on an idle
-# computer. A second try, for a computer that was busy in the first.
+# computer; now and then the bound of the rate stays at 0.7 ppm for minutes, above the 0.5 of a lock: two more tries.
 step "a demo, alone, until it locks"
 demo() { ci/wine-run "$exe" demo --seconds 240 --until-locked; }
-demo || demo
+demo || demo || demo
 
 step "against a leader of this computer"
 DANTETIMESYNC_EXE=$(realpath "$exe") "${own_cargo[@]}" test --test wine -- --nocapture
