@@ -15,8 +15,8 @@ use dantetimesync::time::{Rate, Span};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dantetimesync");
 
-/// Keeps units in folders: `files`, `active`, `enabled`; what is in `stuck` refuses, all or
-/// the command in it. `exec` has command lines, `code` exit codes.
+/// Keeps units in folders: `files`, `active`, `enabled`; what is in `stuck` refuses, all or the command in
+/// it. `exec` has command lines, `code` exit codes.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 cd "$FAKE" || exit 1
 echo "$*" >>log

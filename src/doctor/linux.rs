@@ -200,5 +200,11 @@ mod tests {
         assert_eq!(seen(&format!("{own}/new/state.json")).problem, None, "the service makes it there");
         let found = seen(&format!("{own}/roots/state.json"));
         assert_eq!(found.mend, Some(format!("sudo chown dts: {own}/roots")), "{found:?}");
+        // A service that runs could not make it there: what refuses is what is there.
+        let running = rights::Facts { service: Some(77), ..rights };
+        let file = format!("{own}/roots/new/state.json");
+        let facts = state(&host, Some(Path::new(&file)), &running, account.as_ref());
+        let found = state::check(&facts).remove(0);
+        assert_eq!(found.mend, Some(format!("sudo chown dts: {own}/roots")), "{found:?}");
     }
 }

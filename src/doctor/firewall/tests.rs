@@ -116,6 +116,12 @@ fn where_syncs_are_missing_a_rule_may_limit_them() {
 fn answers_of_time_servers_need_a_way_in() {
     let shut = nft("drop", &[LOOPBACK, MULTICAST]);
     assert_eq!(problem(&shut), Some(Problem::FirewallDropsNtp));
+    let mend = |world: &World| found(world)[0].mend.clone().unwrap();
+    assert_eq!(mend(&shut), "sudo nft insert rule inet filter input ct state established,related accept");
+    let rule = r#"{"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"sport"}},"right":123}},{"drop":null}"#;
+    let rule = nft("accept", &[rule]);
+    assert_eq!(problem(&rule), Some(Problem::FirewallDropsNtp));
+    assert_eq!(mend(&rule), "sudo nft insert rule inet filter input udp sport 123 accept");
     let mut answered = facts(&shut);
     answered.scope.ntp_answered = true;
     assert_eq!(check(&answered)[0].problem, None);

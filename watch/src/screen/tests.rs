@@ -124,6 +124,15 @@ fn a_program_that_stops_is_said_so_with_its_last_words_and_may_come_back() {
     view.take(told(now, Ok(back)));
     let drawn = text((80, 24), &view, &course, now);
     assert!(drawn.contains("pid 4712") && drawn.contains("Locked to") && !view.ticks(), "{drawn}");
+    // What is told while the screen is paused is not shown, but was told.
+    view.press(KeyCode::Char('p'));
+    now = now + Span::from_secs(600);
+    view.take(told(now, Ok(example())));
+    view.press(KeyCode::Char('p'));
+    now = now + Span::from_secs(5);
+    view.take(told(now, Err("dantetimesync is not running")));
+    let drawn = text((80, 24), &view, &course, now);
+    assert!(drawn.contains("No status for 5.0 s"), "{drawn}");
 }
 
 #[test]
