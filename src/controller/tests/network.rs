@@ -41,6 +41,17 @@ fn a_program_that_was_stopped_reads_what_came_meanwhile_before_it_judges() {
 }
 
 #[test]
+fn a_program_that_stands_still_in_every_turn_decides_all_the_same() {
+    let mut play = Play::locked();
+    play.world.borrow_mut().leader_talks = false;
+    for _ in 0..8 {
+        play.world.borrow_mut().raw += 3 * SECOND;
+        play.controller.turn();
+    }
+    assert_ne!(play.snapshot().state, State::Locked, "{:?}", play.events(EventKind::State));
+}
+
+#[test]
 fn after_silence_the_group_is_joined_again_and_again() {
     let mut play = Play::locked();
     assert_eq!(play.world.borrow().rejoins, 0);
