@@ -10,15 +10,47 @@ cd "$(dirname "$0")/.."
 started=$SECONDS
 step() { printf -- '-- windows: %s (at %d s)\n' "$1" "$((SECONDS - started))"; }
 
-# One server for all: each start of another one takes a second. One that runs already is somebody else's.
+# One server for all: each start of another one takes a second. One that is about to end is waited for: it has no
+# services any more. One that goes on is somebody else's.
+timeout 20 wineserver-stable -w || true
+own_server=
 if wineserver-stable -p 2>/dev/null; then
+    own_server=yes
     trap 'wineserver-stable -k || true' EXIT
 fi
+
+# Now and then Wine starts without its services, and nothing that asks for a network card gets an answer then.
+services_run() {
+    ci/wine-run net start 2>/dev/null | grep 'Event Log' >/dev/null &&
+        ci/wine-run ipconfig 2>/dev/null | grep adapter >/dev/null
+}
+start_services() {
+    local try
+    for try in 1 2 3; do
+        if services_run; then return 0; fi
+        echo "Wine's services do not run (attempt $try); \`net start\` lists:"
+        ci/wine-run net start || true
+        [ -n "$own_server" ] || { echo "another program's wineserver runs: end it with \`wineserver-stable -k\`"; return 1; }
+        wineserver-stable -k || true
+        wineserver-stable -w
+        # A prefix that stays like that is made anew.
+        if [ "$try" = 2 ]; then
+            rm -f "$WINEPREFIX/.stamp"
+            ci/windows-toolchain.sh
+            wineserver-stable -w
+        fi
+        wineserver-stable -p
+    done
+    services_run
+}
 
 target=${CARGO_TARGET_DIR:-target}
 
 step "clippy"
 "${win_cargo[@]}" clippy --target "$WIN_TARGET" --all-targets --workspace -- -D warnings
+
+step "Wine's services"
+start_services
 
 step "tests under Wine"
 "${win_cargo[@]}" test --target "$WIN_TARGET"
