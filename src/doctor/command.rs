@@ -1,9 +1,9 @@
 //! `dantetimesync doctor`: from the options to what is printed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::finding::{Check, Finding, Level, Problem};
+use super::finding::{Check, Finding, Level};
 use super::measured::Measured;
 use super::os::Os;
 use super::report;
@@ -54,7 +54,9 @@ pub struct Examination {
 pub fn run(options: &Doctor) -> Result<ExitCode, Failure> {
     let request = request(options)?;
     let mut examination = examine(&request, options.json)?;
-    put_together(&mut examination.findings, &request, options);
+    if options.config.is_some() {
+        name(&request.config_file, &mut examination.findings);
+    }
     print(&if options.json {
         format!("{}\n", report::json(&examination)?)
     } else {
@@ -99,19 +101,11 @@ fn whole(file: PathBuf) -> PathBuf {
     std::path::absolute(&file).unwrap_or(file)
 }
 
-/// What the checks cannot know of each other, or of where their settings come from.
-fn put_together(findings: &mut [Finding], request: &Request, options: &Doctor) {
-    for finding in findings {
-        if finding.problem == Some(Problem::NtpUnasked) && !request.config_faults.is_empty() {
-            "no time server was asked: which ones the service asks stands in the configuration, which could not be used"
-                .clone_into(&mut finding.seen);
-            finding.mend = Some("mend the configuration first, or name one: --ntp-server HOST".to_owned());
-        }
-        // The check of the file itself names it anyway.
-        let mend =
-            finding.mend.as_mut().filter(|_| options.config.is_some() && finding.check != Check::Config);
-        if let Some(mend) = mend {
-            *mend = mend.replace(Os::HERE.configuration(), &request.config_file.display().to_string());
+/// Mends are told for the usual configuration file; here another one is looked at. The check of the file names it anyway.
+fn name(file: &Path, findings: &mut [Finding]) {
+    for finding in findings.iter_mut().filter(|finding| finding.check != Check::Config) {
+        if let Some(mend) = &mut finding.mend {
+            *mend = mend.replace(Os::HERE.configuration(), &file.display().to_string());
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What is examined on Linux, in this order.
 
 use std::io;
-use std::path::Path;
 
 use super::account::{Account, Want};
 use super::command::{Examination, Request};
@@ -84,9 +83,16 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
     let rival = !rivals.steering.is_empty();
     let service = service::linux::look(host, unit, request.status_socket.as_deref(), rival);
     let config = config(host, request, account.as_ref());
-    let state = state(host, request.state_file.as_deref(), &rights, account.as_ref());
+    let state = state::linux::look(host, request.state_file.as_deref(), &rights, account.as_ref());
 
     let opening = mend_of(&firewall, Problem::FirewallDropsNtp);
+    let ntp = ntp::Facts {
+        servers: &heard.servers,
+        unknown: !request.config_faults.is_empty(),
+        now: clock_now(&clock),
+        opening: opening.as_deref(),
+        os: Os::Linux,
+    };
     let findings: Vec<Vec<Finding>> = vec![
         rights::check(&rights),
         rivals::check(&rivals),
@@ -98,7 +104,7 @@ pub fn examine(host: &Host, request: &Request, progress: impl FnMut(i64, u64)) -
         packets,
         firewall,
         leader::check(&leader),
-        ntp::check(&heard.servers, clock_now(&clock), opening.as_deref(), Os::Linux),
+        ntp::check(&ntp),
         processor::check_clock_source(&processor),
         processor::check_power(&processor),
         machine::check(&machine),
@@ -118,93 +124,8 @@ fn config(host: &Host, request: &Request, account: Option<&Account>) -> config::
     facts
 }
 
-/// The state's folder, as the service finds it: what its unit hides or protects is so for it alone.
-fn state(
-    host: &Host,
-    file: Option<&Path>,
-    rights: &rights::Facts,
-    account: Option<&Account>,
-) -> state::Facts {
-    let seen_from = rights.service.filter(|_| rights.root).map(|pid| host.path(format!("/proc/{pid}/root")));
-    let seen_from = seen_from.filter(|root| root.is_dir()).unwrap_or_else(|| host.path("/"));
-    let lies = |file: &Path| seen_from.join(file.strip_prefix("/").unwrap_or(file));
-    let mut facts = state::look(file.map(lies).as_deref(), rights.root, Os::Linux);
-    let called = file.and_then(Path::parent).map(Path::to_owned);
-    let runs = rights.service.is_some();
-    let own = Path::new(state::OWN_FOLDER);
-    let (is_own, is_inside) =
-        called.as_deref().map_or((false, false), |it| (it == own, it != own && it.starts_with(own)));
-    let may_write = |account: &Account, folder: &Path| {
-        let there = folder.ancestors().find(|folder| folder.exists());
-        there.is_none_or(|folder| account.may(Want::Write, folder))
-    };
-    let refused = account.zip(facts.folder.as_deref()).filter(|(account, folder)| match facts.written {
-        // systemd gives the service's own folder its owner at each start, and what it lacks there the service makes.
-        _ if is_own && !runs => false,
-        state::Written::ToBeMade if is_inside && !runs => false,
-        // The unit lets it make nothing elsewhere.
-        state::Written::ToBeMade if !runs => true,
-        state::Written::Yes | state::Written::ToBeMade => !may_write(account, folder),
-        _ => false,
-    });
-    let refused = refused.map(|(account, folder)| {
-        // What is there is refused, and not what is to be made in it.
-        (account.name.clone(), folder.ancestors().take_while(|folder| !folder.exists()).count())
-    });
-    // As it is called.
-    facts.folder = called;
-    if let Some((user, missing)) = refused {
-        facts.written = state::Written::ForbiddenFor(user);
-        if is_inside {
-            facts.folder = facts.folder.and_then(|folder| Some(folder.ancestors().nth(missing)?.to_owned()));
-        }
-    }
-    facts
-}
-
 /// How many packets have come in by each interface since it was switched on.
 fn arrived(host: &Host, cards: &interfaces::Facts) -> Vec<(String, u64)> {
     let count = |name: &str| host.number(format!("/sys/class/net/{name}/statistics/rx_packets"));
     cards.cards.iter().filter_map(|card| Some((card.name.clone(), count(&card.name)?))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::doctor::host::made_up::World;
-
-    #[test]
-    fn where_a_stopped_service_may_write_is_asked_of_its_user_and_not_of_root() {
-        let world = World::new()
-            .file("/etc/passwd", "dts:x:64999:64999::/:/bin/false\n")
-            .file("/srv/a/there", "")
-            .file("/var/lib/dantetimesync/state.json", "")
-            .file("/var/lib/dantetimesync/roots/state.json", "");
-        let host = world.host();
-        let account = Account::named(&host, "dts");
-        assert!(account.is_some());
-        let rights = rights::Facts { root: true, service: None, ..rights::look(&host, false) };
-        let seen = |file: &str| {
-            let facts = state(&host, Some(Path::new(file)), &rights, account.as_ref());
-            state::check(&facts).remove(0)
-        };
-        for elsewhere in ["/srv/a/state.json", "/srv/a/b/state.json"] {
-            let found = seen(elsewhere);
-            assert_eq!(found.problem, Some(Problem::StateReadOnly), "{found:?}");
-            assert!(found.seen.contains("cannot be written by dts"), "{}", found.seen);
-            let mend = found.mend.unwrap();
-            assert!(mend.starts_with("state-file = \"/var/lib/dantetimesync/state.json\""), "{mend}");
-        }
-        let own = "/var/lib/dantetimesync";
-        assert_eq!(seen(&format!("{own}/state.json")).problem, None, "systemd gives it to the service");
-        assert_eq!(seen(&format!("{own}/new/state.json")).problem, None, "the service makes it there");
-        let found = seen(&format!("{own}/roots/state.json"));
-        assert_eq!(found.mend, Some(format!("sudo chown dts: {own}/roots")), "{found:?}");
-        // A service that runs could not make it there: what refuses is what is there.
-        let running = rights::Facts { service: Some(77), ..rights };
-        let file = format!("{own}/roots/new/state.json");
-        let facts = state(&host, Some(Path::new(&file)), &running, account.as_ref());
-        let found = state::check(&facts).remove(0);
-        assert_eq!(found.mend, Some(format!("sudo chown dts: {own}/roots")), "{found:?}");
-    }
 }

@@ -87,13 +87,26 @@ pub fn gets_through(servers: &[Server]) -> bool {
     servers.is_empty() || servers.iter().any(|server| !server.answers.is_empty() || is_useless(server))
 }
 
-/// Judges them; `now` is this computer's clock, and `opening` lets NTP through a firewall that does not.
-pub fn check(servers: &[Server], now: Timestamp<System>, opening: Option<&str>, os: Os) -> Vec<Finding> {
+/// The time servers, and what matters to judge them.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// What came of asking each.
+    pub servers: &'a [Server],
+    /// Which ones the service asks stands in a configuration that could not be used.
+    pub unknown: bool,
+    /// This computer's clock.
+    pub now: Timestamp<System>,
+    /// What lets NTP through a firewall that drops it.
+    pub opening: Option<&'a str>,
+    /// Whose words mend it.
+    pub os: Os,
+}
+
+/// Judges them.
+pub fn check(facts: &Facts) -> Vec<Finding> {
+    let &Facts { servers, now, opening, os, .. } = facts;
     if servers.is_empty() {
-        return vec![Problem::NtpUnasked.seen(
-            "no time server is configured: the date stays as it is",
-            format!("if the date shall be set: {}", os.setting("ntp-server", "HOST")),
-        )];
+        return vec![unasked(facts)];
     }
     let answered: Vec<(&str, Opinion)> =
         servers.iter().filter_map(|server| Some((server.name.as_str(), server.opinion()?))).collect();
@@ -120,6 +133,19 @@ pub fn check(servers: &[Server], now: Timestamp<System>, opening: Option<&str>, 
             .collect();
         told.join("; ")
     })
+}
+
+fn unasked(facts: &Facts) -> Finding {
+    if facts.unknown {
+        return Problem::NtpUnasked.seen(
+            "no time server was asked: which ones the service asks stands in the configuration, which could not be used",
+            "mend the configuration first, or name one: --ntp-server HOST",
+        );
+    }
+    Problem::NtpUnasked.seen(
+        "no time server is configured: the date stays as it is",
+        format!("if the date shall be set: {}", facts.os.setting("ntp-server", "HOST")),
+    )
 }
 
 /// Nobody answered: the reason of the first one stands for all.
@@ -299,42 +325,58 @@ mod tests {
         Server { asked: 4, ..Server::new(name) }
     }
 
+    fn judged(servers: &[Server], opening: Option<&str>) -> Vec<Finding> {
+        check(&Facts { servers, unknown: false, now: now(), opening, os: Os::Linux })
+    }
+
     fn problems(servers: &[Server]) -> Vec<Problem> {
-        check(servers, now(), None, Os::Linux).iter().filter_map(|finding| finding.problem).collect()
+        judged(servers, None).iter().filter_map(|finding| finding.problem).collect()
     }
 
     const DAY: Span = Span::from_secs(86_400);
 
     #[test]
     fn servers_that_agree_are_described() {
-        let found =
-            check(&[server("a", Span::from_ms(12)), server("b", Span::from_ms(14))], now(), None, Os::Linux);
+        let found = judged(&[server("a", Span::from_ms(12)), server("b", Span::from_ms(14))], None);
         assert_eq!(found[0].problem, None);
         assert!(
             found[0].seen.starts_with("a: this clock is -12.0 ms ± 2.5 ms off (stratum 2)"),
             "{}",
             found[0].seen
         );
-        assert_eq!(problems(&[]), [Problem::NtpUnasked]);
+    }
+
+    #[test]
+    fn that_none_was_asked_is_told_with_the_reason() {
+        let seen = |unknown| {
+            let found =
+                check(&Facts { servers: &[], unknown, now: now(), opening: None, os: Os::Linux }).remove(0);
+            assert_eq!(found.problem, Some(Problem::NtpUnasked));
+            (found.seen.to_string(), found.mend.unwrap())
+        };
+        let (configured, mend) = seen(false);
+        assert!(configured.starts_with("no time server is configured"), "{configured}");
+        assert!(mend.contains("ntp-server = "), "{mend}");
+        let (unknown, mend) = seen(true);
+        assert!(unknown.starts_with("no time server was asked"), "{unknown}");
+        assert!(mend.starts_with("mend the configuration first"), "{mend}");
     }
 
     #[test]
     fn dead_servers_are_told_with_the_reason() {
-        let found = check(&[silent("10.0.0.9")], now(), None, Os::Linux);
+        let found = judged(&[silent("10.0.0.9")], None);
         assert_eq!(found[0].problem, Some(Problem::NtpDead));
         assert!(found[0].seen.contains("no answer to 4 requests"));
-        let shut = check(&[silent("10.0.0.9")], now(), Some("open it"), Os::Linux);
+        let shut = judged(&[silent("10.0.0.9")], Some("open it"));
         assert_eq!(shut[0].mend.as_deref(), Some("open it"));
         let unresolved = NtpError::Unresolved { name: "x".into(), reason: "no such name".into() };
         let nameless = Server { unsent: Some(unresolved), ..silent("x") };
-        assert!(
-            check(std::slice::from_ref(&nameless), now(), None, Os::Linux)[0].seen.contains("no such name")
-        );
+        assert!(judged(std::slice::from_ref(&nameless), None)[0].seen.contains("no such name"));
         let good = || server("good", Span::ZERO);
         assert_eq!(problems(&[good(), silent("b")]), [Problem::NtpSilent]);
         assert_eq!(problems(&[good(), nameless]), [Problem::NtpName]);
         let useless = Server { rejected: Some(Rejected::Unsynchronised { stratum: 16 }), ..silent("c") };
-        let dead = check(std::slice::from_ref(&useless), now(), Some("open it"), Os::Linux);
+        let dead = judged(std::slice::from_ref(&useless), Some("open it"));
         assert_eq!(dead[0].problem, Some(Problem::NtpDead));
         assert!(
             dead[0].seen.starts_with("no time server that answers can be used (c: is not"),
@@ -342,18 +384,23 @@ mod tests {
             dead[0].seen
         );
         assert!(dead[0].mend.as_deref().unwrap().starts_with("ask others"));
-        let found = check(&[good(), useless], now(), None, Os::Linux);
+        let found = judged(&[good(), useless], None);
         assert_eq!(found[0].problem, Some(Problem::NtpUseless));
         assert!(found[0].seen.contains("c is not synchronised itself (stratum 16)"), "{}", found[0].seen);
     }
 
     #[test]
     fn a_server_a_day_wrong_is_told_with_both_dates() {
-        let found = check(&[server("a", DAY)], now(), None, Os::Linux);
+        let found = judged(&[server("a", DAY)], None);
         assert_eq!(found[0].problem, Some(Problem::NtpFar));
         assert!(found[0].seen.contains("wrong by 24.0 h"), "{}", found[0].seen);
-        let found =
-            check(&[server("a", Span::from_secs(1_780_000_000))], Timestamp::from_ns(0), None, Os::Linux);
+        let found = check(&Facts {
+            servers: &[server("a", Span::from_secs(1_780_000_000))],
+            unknown: false,
+            now: Timestamp::from_ns(0),
+            opening: None,
+            os: Os::Linux,
+        });
         assert!(found[0].seen.contains("no date yet"), "{}", found[0].seen);
     }
 
@@ -362,14 +409,14 @@ mod tests {
         let (a, b, c) =
             (server("a", Span::ZERO), server("b", Span::from_secs(5)), server("c", Span::from_ms(3)));
         let mend = |servers: &[Server]| {
-            let found = check(servers, now(), None, Os::Linux).remove(0);
+            let found = judged(servers, None).remove(0);
             assert_eq!(found.problem, Some(Problem::NtpDisagree));
             found.mend.unwrap()
         };
         assert!(mend(&[a.clone(), b.clone()]).starts_with("name at least three servers"));
         let day = server("d", DAY);
         assert!(mend(&[a.clone(), b.clone(), day]).starts_with("compare with a watch"));
-        let found = check(&[a.clone(), b, c.clone()], now(), None, Os::Linux);
+        let found = judged(&[a.clone(), b, c.clone()], None);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].problem, Some(Problem::NtpOutvoted));
         assert!(found[0].seen.starts_with("b (+5.000 s) contradicts"), "{}", found[0].seen);

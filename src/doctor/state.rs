@@ -1,5 +1,8 @@
 //! The folder of the state file: is it there, can it be written, and is there room?
 
+#[cfg(target_os = "linux")]
+pub mod linux;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -117,6 +117,13 @@ fn judge(host: &impl Host, request: &Request, before: Before, heard: &Heard) -> 
     let config = config::look(&request.config_file, request, Os::Windows);
     let state = state::look(request.state_file.as_deref(), rights.own.administrator, Os::Windows);
 
+    let ntp = ntp::Facts {
+        servers: &heard.servers,
+        unknown: !request.config_faults.is_empty(),
+        now: clock_now(&clock),
+        opening: opening.as_deref(),
+        os: Os::Windows,
+    };
     let findings: Vec<Vec<Finding>> = vec![
         rights::check(&rights),
         rivals::check(&rivals),
@@ -129,7 +136,7 @@ fn judge(host: &impl Host, request: &Request, before: Before, heard: &Heard) -> 
         packets::check(&packets),
         firewall,
         leader::check(&leader),
-        ntp::check(&heard.servers, clock_now(&clock), opening.as_deref(), Os::Windows),
+        ntp::check(&ntp),
         processor::check_clock_source(&processor),
         processor::check_power(&processor),
         machine::check(&machine),
