@@ -21,23 +21,23 @@ fi
 
 # Now and then Wine starts without its services, and nothing that asks for a network card gets an answer then.
 services_run() {
-    ci/wine-run net start 2>/dev/null | grep 'Event Log' >/dev/null &&
-        ci/wine-run ipconfig 2>/dev/null | grep adapter >/dev/null
+    timeout 60 ci/wine-run net start 2>/dev/null | grep 'Event Log' >/dev/null &&
+        timeout 60 ci/wine-run ipconfig 2>/dev/null | grep adapter >/dev/null
 }
 start_services() {
     local try
     for try in 1 2 3; do
         if services_run; then return 0; fi
         echo "Wine's services do not run (attempt $try); \`net start\` lists:"
-        ci/wine-run net start || true
+        timeout 60 ci/wine-run net start || true
         [ -n "$own_server" ] || { echo "another program's wineserver runs: end it with \`wineserver-stable -k\`"; return 1; }
         wineserver-stable -k || true
-        wineserver-stable -w
+        timeout 60 wineserver-stable -w || true
         # A prefix that stays like that is made anew.
         if [ "$try" = 2 ]; then
             rm -f "$WINEPREFIX/.stamp"
             ci/windows-toolchain.sh
-            wineserver-stable -w
+            timeout 60 wineserver-stable -w || true
         fi
         wineserver-stable -p
     done
