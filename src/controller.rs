@@ -92,6 +92,7 @@ pub struct PtpController<N, C, S> {
     now: Timestamp<Raw>,
     /// The loop stood still, and until then at most it only reads what has come meanwhile.
     behind_until: Timestamp<Raw>,
+    /// The last turn decided nothing for that.
     was_behind: bool,
     started: Timestamp<Raw>,
     decide_at: Timestamp<Raw>,

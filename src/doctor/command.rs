@@ -55,7 +55,7 @@ pub fn run(options: &Doctor) -> Result<ExitCode, Failure> {
     let request = request(options)?;
     let mut examination = examine(&request, options.json)?;
     if options.config.is_some() {
-        name(&request.config_file, &mut examination.findings);
+        name_config_file(&request.config_file, &mut examination.findings);
     }
     print(&if options.json {
         format!("{}\n", report::json(&examination)?)
@@ -102,7 +102,7 @@ fn whole(file: PathBuf) -> PathBuf {
 }
 
 /// Mends are told for the usual configuration file; here another one is looked at. The check of the file names it anyway.
-fn name(file: &Path, findings: &mut [Finding]) {
+fn name_config_file(file: &Path, findings: &mut [Finding]) {
     for finding in findings.iter_mut().filter(|finding| finding.check != Check::Config) {
         if let Some(mend) = &mut finding.mend {
             *mend = mend.replace(Os::HERE.configuration(), &file.display().to_string());

@@ -352,7 +352,7 @@ mod tests {
             let found =
                 check(&Facts { servers: &[], unknown, now: now(), opening: None, os: Os::Linux }).remove(0);
             assert_eq!(found.problem, Some(Problem::NtpUnasked));
-            (found.seen.to_string(), found.mend.unwrap())
+            (found.seen, found.mend.unwrap())
         };
         let (configured, mend) = seen(false);
         assert!(configured.starts_with("no time server is configured"), "{configured}");

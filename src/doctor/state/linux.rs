@@ -17,10 +17,10 @@ pub fn look(host: &Host, file: Option<&Path>, rights: &rights::Facts, account: O
     let (Some(account), Some(found), Some(called)) = (account, found, facts.folder.clone()) else {
         return facts;
     };
-    let runs = rights.service.is_some();
-    if is_refused(account, &found, place(&called), runs, &facts.written) {
+    let (place, runs) = (place(&called), rights.service.is_some());
+    if is_refused(account, &found, place, runs, &facts.written) {
         facts.written = Written::ForbiddenFor(account.name.clone());
-        if place(&called) == Place::InsideOwn {
+        if place == Place::InsideOwn {
             // What is there refuses, and not what is to be made in it.
             let missing = found.ancestors().take_while(|folder| !folder.exists()).count();
             facts.folder = called.ancestors().nth(missing).map(Path::to_owned);
